@@ -1,0 +1,1 @@
+"""Files: metadata in the store, bytes in a blob store."""

@@ -1,0 +1,1 @@
+"""Sandbox images: building, keeping, importing and testing them."""

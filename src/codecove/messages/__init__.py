@@ -1,0 +1,1 @@
+"""One Messages request: history, model turns, events."""

@@ -1,0 +1,135 @@
+"""The seam: a place that runs containers, and a container, as everything above the sandbox sees them."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from codecove.sandbox.limits import Limits
+
+WORKING_DIRECTORY = "/workspace"
+HOME = "/home/user"
+INPUT_ROOT = "/files/input"
+OUTPUT_ROOT = "/files/output"
+
+FileKind = Literal["file", "directory", "symlink", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """What `lstat` says of one path in a container."""
+
+    name: str
+    """The last component; bytes that are not UTF-8 as surrogate escapes."""
+    kind: FileKind
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    inode: int
+    links: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The entries of one directory, in no order; `truncated` when there were more than asked for."""
+
+    entries: Sequence[FileStat]
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One stream of an execution: its head and tail, and how many bytes between them were dropped."""
+
+    head: bytes
+    tail: bytes = b""
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What became of one command."""
+
+    stdout: Output
+    stderr: Output
+    return_code: int
+    """The exit status; 128 + n for a process killed by signal n."""
+    timed_out: bool
+    """It was killed, with all it had started, because its time was up."""
+    out_of_memory: bool
+    """A process of it was killed for memory (its return code is then 137)."""
+    seconds: float
+    """Wall clock, from the request to the end."""
+
+
+class Container(Protocol):
+    """An isolated place where commands run and files stay. Commands run one at a time, in the order asked.
+
+    Every method raises `ContainerUnavailable` when the sandbox is gone. Paths are absolute, as seen inside.
+    All is done as the container's unprivileged user: what that user may not, fails with `GuestFileError`.
+    Cancelling a call kills what it runs.
+    """
+
+    @property
+    def id(self) -> str: ...
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        timeout: float,
+        cwd: str = WORKING_DIRECTORY,
+        stdin: bytes = b"",
+    ) -> Execution:
+        """Run one command to its end. `env` adds to the base environment (PATH, HOME, LANG, USER …).
+
+        What it leaves in the background goes on running and does not hold the call open, unless the time
+        is up: then everything that this command started is killed within a second.
+        """
+        ...
+
+    async def stat(self, path: str, *, follow: bool = True) -> FileStat:
+        """Raises `GuestFileError`, `is_missing` when there is nothing there."""
+        ...
+
+    async def list_directory(self, path: str, *, limit: int) -> Listing:
+        """At most `limit` entries of one directory, each by `lstat`. Raises `GuestFileError`."""
+        ...
+
+    async def read_file(self, path: str, *, limit: int) -> bytes:
+        """The first `limit` bytes of a regular file (EINVAL for any other kind). Raises `GuestFileError`."""
+        ...
+
+    def stream_file(self, path: str, *, follow: bool = True) -> AsyncIterator[bytes]:
+        """A regular file's bytes, up to the size it had when it was opened. Never blocks on a FIFO or device.
+
+        With `follow=False` a symbolic link as last component is ELOOP. Raises `GuestFileError`.
+        """
+        ...
+
+    async def write_file(self, path: str, data: AsyncIterable[bytes] | bytes) -> None:
+        """Create or replace a regular file, making parent directories. A symbolic link is written through.
+
+        Raises `GuestFileError` (ENOSPC when the disk limit is reached, EISDIR, EACCES …).
+        """
+        ...
+
+    async def make_directory(self, path: str) -> None:
+        """Make a directory and its parents; one that exists is no error. Raises `GuestFileError`."""
+        ...
+
+
+class SandboxHost(Protocol):
+    """A place that runs containers: this machine, or a cluster."""
+
+    async def create(self, container_id: str, limits: Limits | None = None) -> Container:
+        """Boot a fresh container. Raises `ContainerUnavailable`, `HostFull`."""
+        ...
+
+    async def get(self, container_id: str) -> Container:
+        """A container made before. Raises `ContainerNotFound`."""
+        ...
+
+    async def delete(self, container_id: str) -> None:
+        """End it and remove all it left: processes, mounts, loop device, cgroup, files. Idempotent."""
+        ...

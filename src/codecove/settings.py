@@ -1,0 +1,115 @@
+"""Every setting, its default and its meaning.
+
+A value comes, first match wins, from: an argument of the command line, a variable `COVE_<NAME>`, the file
+`codecove.toml` (in the working directory, or where `COVE_CONFIG` says), the default here. No other program's
+variables are read.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+def _state_home() -> Path:
+    """Where state lives: the system's place for root, the user's own otherwise (XDG base directories)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/codecove")
+    return Path.home() / ".local/state/codecove"
+
+
+class Route(BaseModel):
+    """Which server answers for which models. The first route whose pattern fits is taken."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(description="A model name or a glob pattern, such as `claude-*`.")
+    upstream_url: str = Field(description="Base URL of a server that speaks the Messages protocol.")
+    upstream_api_key: SecretStr | None = None
+    upstream_model: str | None = Field(default=None, description="The name sent upstream, if it differs.")
+
+
+class Settings(BaseSettings):
+    """The configuration of one server. Immutable: read once, at start."""
+
+    model_config = SettingsConfigDict(env_prefix="COVE_", extra="forbid", frozen=True)
+
+    # Where it listens and what it keeps
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    data_dir: Path = Field(
+        default_factory=lambda: _state_home() / "data",
+        description="Database, files and containers of this server. One server at a time.",
+    )
+    image_dir: Path = Field(
+        default_factory=lambda: _state_home() / "images",
+        description="Sandbox images, shared by all servers of the machine.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+
+    # Who may use it
+    api_key: SecretStr | None = Field(
+        default=None, description="A key for the default workspace, beside those made by `cove keys create`."
+    )
+
+    # The model behind it
+    upstream_url: str | None = Field(
+        default=None,
+        description="Base URL of a server that speaks the Messages protocol. None: the built-in codecove/blocks.",
+    )
+    upstream_api_key: SecretStr | None = None
+    upstream_timeout: float = Field(
+        default=600, gt=0, description="Seconds without a byte from upstream before it counts as gone."
+    )
+    routes: list[Route] = Field(default_factory=list, description="Other upstreams for some models.")
+
+    # One request
+    max_turns: int | None = Field(
+        default=100, ge=1, description="Model turns in one request before `pause_turn`. None: never."
+    )
+    max_request_seconds: float | None = Field(
+        default=1800, gt=0, description="Seconds after which no new turn begins (`pause_turn`). None: never."
+    )
+    max_body: ByteSize = Field(default=ByteSize(32 * 2**20), description="Largest JSON request body.")
+
+    # One container
+    image: str = Field(default="default", description="Image that containers start from: a name or an id.")
+    runtime: str = Field(default="runsc", description="OCI runtime: runsc, crun or runc, or a path to one.")
+    memory: ByteSize = Field(default=ByteSize(2**30), description="Memory of a container.")
+    disk: ByteSize = Field(default=ByteSize(5 * 2**30), description="What a container may write to disk.")
+    cpus: float = Field(default=1.0, gt=0, description="CPU time a container gets, in cores.")
+    processes: int = Field(default=128, ge=8, description="Processes and threads of a container's user.")
+    output_limit: ByteSize = Field(
+        default=ByteSize(2**20), description="Bytes kept of stdout and of stderr, each, for one execution."
+    )
+    execution_timeout: float = Field(
+        default=300, gt=0, description="Wall-clock seconds one execution may take."
+    )
+    container_idle_expiry: float = Field(
+        default=3600, gt=0, description="Seconds without activity after which a container is gone."
+    )
+    max_containers: int = Field(default=100, ge=1, description="Containers alive at once on this machine.")
+
+    # Files
+    max_file_size: ByteSize = Field(default=ByteSize(500 * 2**20), description="Largest file accepted.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the file. No `.env` file: it would be somebody else's."""
+        file = Path(os.environ.get("COVE_CONFIG", "codecove.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
