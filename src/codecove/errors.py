@@ -62,9 +62,7 @@ class UpstreamError(CodecoveError):
     `retry_after` (seconds) what the upstream said of when to come back.
     """
 
-    def __init__(
-        self, message: str, *, status: int, error_type: str, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, message: str, *, status: int, error_type: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.error_type = error_type

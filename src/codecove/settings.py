@@ -90,9 +90,7 @@ class Settings(BaseSettings):
     output_limit: ByteSize = Field(
         default=ByteSize(2**20), description="Bytes kept of stdout and of stderr, each, for one execution."
     )
-    execution_timeout: float = Field(
-        default=300, gt=0, description="Wall-clock seconds one execution may take."
-    )
+    execution_timeout: float = Field(default=300, gt=0, description="Wall-clock seconds one execution may take.")
     container_idle_expiry: float = Field(
         default=3600, gt=0, description="Seconds without activity after which a container is gone."
     )
@@ -107,8 +105,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class's signature
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment, then the file. No `.env` file: it would be somebody else's."""
         file = Path(os.environ.get("COVE_CONFIG", "codecove.toml"))

@@ -1,11 +1,11 @@
 """What the sandbox raises.
 
-    SandboxError
-    ├── ContainerNotFound      no container of that id on this host
-    ├── ContainerExpired       its time is over: it and its files are gone
-    ├── ContainerUnavailable   it could not be started, or died: a fault of ours or of the machine
-    ├── HostFull               no room for another container (count, memory or disk of the host)
-    └── GuestFileError         a path inside the container: the caller's or the model's mistake
+SandboxError
+├── ContainerNotFound      no container of that id on this host
+├── ContainerExpired       its time is over: it and its files are gone
+├── ContainerUnavailable   it could not be started, or died: a fault of ours or of the machine
+├── HostFull               no room for another container (count, memory or disk of the host)
+└── GuestFileError         a path inside the container: the caller's or the model's mistake
 """
 
 import errno
