@@ -1,0 +1,113 @@
+"""What every test can have: the built image, a strict scripted model, real servers, the official client."""
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import pytest
+
+from tests.support.server import Server, Servers
+from tests.support.upstream import ScriptedUpstream, running
+
+# The clients under test read these, and so do the HTTP libraries below them.
+for _name in [name for name in os.environ if name.startswith("ANTHROPIC_") or name.upper().endswith("_PROXY")]:
+    os.environ.pop(_name)
+
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("conformance", "test a server that runs already")
+    group.addoption("--base-url", help="where it answers; it must have the scripted model as its upstream")
+    group.addoption("--api-key", help="a key it accepts")
+    group.addoption("--upstream-port", type=int, default=0, help="port of the scripted model (its key: upstream-key)")
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches for another machine."""
+    connect = socket.socket.connect
+
+    def checked(self: socket.socket, address: Any) -> None:
+        if self.family in {socket.AF_INET, socket.AF_INET6} and not str(address[0]).startswith(_LOOPBACK):
+            raise AssertionError(f"a test connects to {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", checked)
+
+
+@pytest.fixture(scope="session")
+def image() -> Path:
+    """The root file system of the built image."""
+    from codecove.images.library import Library  # noqa: PLC0415  (most tests do without an image)
+
+    from codecove.settings import Settings  # noqa: PLC0415
+
+    settings = Settings()
+    try:
+        return Library(settings.image_dir).resolve(settings.image).rootfs
+    except Exception as error:  # noqa: BLE001  (whatever it is, the remedy is the same)
+        pytest.fail(f"no sandbox image: run `make setup` or `cove image build` first ({error})", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def upstream_server(pytestconfig: pytest.Config) -> Iterator[ScriptedUpstream]:
+    """One scripted model for the session: every server under test asks it."""
+    with running(ScriptedUpstream(), port=pytestconfig.getoption("--upstream-port")) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def upstream(upstream_server: ScriptedUpstream) -> Iterator[ScriptedUpstream]:
+    """The scripted model, with nothing to say yet. Fails the test if anything that reached it was invalid."""
+    upstream_server.reset()
+    yield upstream_server
+    assert upstream_server.violations == []
+    assert upstream_server.unplayed == 0, f"{upstream_server.unplayed} turns of the script were never asked for"
+
+
+@pytest.fixture(scope="session")
+def servers(pytestconfig: pytest.Config, upstream_server: ScriptedUpstream) -> Iterator[Servers]:
+    base_url = pytestconfig.getoption("--base-url")
+    given = Server(base_url.rstrip("/"), pytestconfig.getoption("--api-key") or "") if base_url else None
+    with contextlib.ExitStack() as stack:
+        yield Servers(stack, upstream_server.url, given)
+
+
+@pytest.fixture
+def server_with(servers: Servers, upstream: ScriptedUpstream) -> Callable[[Mapping[str, str]], Server]:
+    """A server with other settings than the usual ones: `server_with({"COVE_MAX_TURNS": "2"})`."""
+
+    def get(environment: Mapping[str, str]) -> Server:
+        server = servers.get(environment)
+        if server is None:
+            pytest.skip(f"needs a server with {environment}")
+        return server
+
+    return get
+
+
+@pytest.fixture
+def server(servers: Servers, upstream: ScriptedUpstream) -> Server:
+    """A server with the scripted model behind it."""
+    server = servers.get()
+    assert server is not None
+    return server
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=server.url, api_key=server.api_key, max_retries=0, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_client(server: Server) -> AsyncIterator[anthropic.AsyncAnthropic]:
+    async with anthropic.AsyncAnthropic(
+        base_url=server.url, api_key=server.api_key, max_retries=0, timeout=60
+    ) as client:
+        yield client

@@ -1,0 +1,1 @@
+"""What the tests share: a strict scripted upstream, a real server process, recordings."""

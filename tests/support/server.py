@@ -1,0 +1,89 @@
+"""Real `cove serve` processes, and the check that none of them leaves anything behind."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from codecove.demo.process import ServerProcess, running_server
+
+KEY = "cove-tests"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server under test, started by the tests or by somebody else."""
+
+    url: str
+    api_key: str
+    process: ServerProcess | None = None
+    """None: it was given with `--base-url`."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request needs."""
+        return {"x-api-key": self.api_key, "anthropic-version": "2023-06-01"}
+
+
+class Servers:
+    """Servers by their settings, each started when first asked for and stopped when the session ends."""
+
+    def __init__(self, stack: contextlib.ExitStack, upstream_url: str, given: Server | None = None) -> None:
+        self._stack = stack
+        self._upstream = {"COVE_UPSTREAM_URL": upstream_url, "COVE_UPSTREAM_API_KEY": "upstream-key"}
+        self._given = given
+        self._running: dict[str, Server] = {}
+
+    def get(self, environment: Mapping[str, str] | None = None) -> Server | None:
+        """The server with these `COVE_*` settings beside the usual ones; None if it can't be had.
+
+        A server given with `--base-url` has the usual settings and no others.
+        """
+        if self._given is not None:
+            return None if environment else self._given
+        wanted = self._upstream | dict(environment or {})
+        name = json.dumps(wanted, sort_keys=True)
+        if name not in self._running:
+            self._running[name] = self._stack.enter_context(started(wanted))
+        return self._running[name]
+
+
+@contextlib.contextmanager
+def started(environment: Mapping[str, str]) -> Iterator[Server]:
+    """A server with a data directory of its own. When the block ends it is stopped, and nothing of it is left."""
+    with TemporaryDirectory(prefix="cove-test-") as directory:
+        data_dir = Path(directory) / "data"
+        with running_server(data_dir, {"COVE_API_KEY": KEY} | dict(environment)) as process:
+            yield Server(process.url, KEY, process)
+        assert process.exit_code == 0, f"the server ended with {process.exit_code}:\n{process.log}"
+        assert leftovers(data_dir) == []
+
+
+def leftovers(data_dir: Path) -> list[str]:
+    """Processes, mounts, loop devices and cgroups that belong to a server's data directory or its containers."""
+    marks = [str(data_dir), *(path.name for path in data_dir.glob("sandbox*/containers/*"))]
+    found = [f"process {line}" for line in _command_lines() if str(data_dir) in line]
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    found += [f"mount {line}" for line in mounts if str(data_dir) in line]
+    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):
+            found += [f"loop device {backing}"] if str(data_dir) in backing.read_text() else []
+    found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").rglob("container_*") if path.name in marks]
+    return found
+
+
+def _command_lines() -> Iterator[str]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield f"{path.parent.name}: {path.read_bytes().replace(bytes(1), b' ').decode(errors='replace')}"
+
+
+def wait_until(condition: Callable[[], bool], message: str, *, seconds: float = 20) -> None:
+    """Poll until the condition holds; fail with the message when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, message
+        time.sleep(0.02)
