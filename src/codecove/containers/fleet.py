@@ -1,0 +1,150 @@
+"""The containers of one server: their rows and their sandboxes, kept in step."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+import structlog
+
+from codecove import ids
+from codecove.containers.executions import Executions
+from codecove.containers.policy import Expiry
+from codecove.containers.records import Records, Taken
+from codecove.sandbox.errors import ContainerExpired, ContainerNotFound, ContainerUnavailable, SandboxError
+from codecove.sandbox.host import Container, SandboxHost
+from codecove.store.database import Database
+from codecove.store.finish import finish
+from codecove.store.tables import ContainerState
+from codecove.workspaces import Caller
+
+_DELETIONS_AT_ONCE = 8
+
+log = structlog.get_logger(__name__)
+
+
+class Fleet:
+    """What the leases of a server and its sweep share."""
+
+    def __init__(self, *, database: Database, host: SandboxHost, expiry: Expiry, now: Callable[[], datetime]) -> None:
+        self.now = now
+        self.expiry = expiry
+        self.records = Records(database, expiry)
+        self.executions = Executions(database)
+        self._host = host
+        self._leased: Counter[str] = Counter()
+        self._doomed: set[str] = set()
+        """Ended, but still to be deleted on the host."""
+
+    def __repr__(self) -> str:
+        return f"<Fleet leased={dict(self._leased)} doomed={sorted(self._doomed)}>"
+
+    async def create(self, caller: Caller) -> str:
+        """Boot a container and take it. Cancelled or failed half way, it leaves nothing.
+
+        Raises `ContainerUnavailable`, `HostFull`.
+        """
+        container_id = ids.new("container")
+        try:
+            await self._host.create(container_id)
+            await self.records.add(caller, container_id, self.now())
+        except BaseException as error:
+            await finish(self.end([container_id], "failed", f"its creation ended with {type(error).__name__}"))
+            raise
+        self._leased[container_id] += 1
+        return container_id
+
+    async def take(self, caller: Caller, container_id: str) -> Taken | None:
+        """Use an existing container: while it is taken it does not expire. None if the workspace has none such.
+
+        Only one that is running is taken, and must be released.
+        """
+        taken = await self.records.take(caller, container_id, self.now(), self._leased)
+        if taken is not None and taken.state == "running":
+            self._leased[container_id] += 1
+        if taken is not None and taken.expired_now:
+            self._doomed.add(container_id)
+        return taken
+
+    async def release(self, container_id: str) -> None:
+        """A use ends; this moment is its last activity."""
+        try:
+            # First the row, then the count: see `Records.expire_due`.
+            await self.records.touch(container_id, self.now())
+        finally:
+            self._leased[container_id] -= 1
+            if self._leased[container_id] == 0:
+                del self._leased[container_id]
+
+    async def get(self, container_id: str) -> Container:
+        """A container that was running when it was taken. Raises `ContainerExpired`, `ContainerUnavailable`."""
+        try:
+            return await self._host.get(container_id)
+        except ContainerNotFound:
+            await self.end([container_id], "expired", "its host no longer has it")
+        except ContainerUnavailable as error:
+            await self.end([container_id], "failed", str(error))
+        raise await self.ending(container_id)
+
+    async def ending(self, container_id: str) -> SandboxError:
+        """The error that says why a container which is no longer running can't be used."""
+        state, reason = await self.records.ending(container_id)
+        if state == "expired":
+            return ContainerExpired(container_id)
+        return ContainerUnavailable(
+            f"container {container_id!r} has failed ({reason}) and its files are gone; "
+            "leave `container` out to start in a new one"
+        )
+
+    async def end(self, container_ids: Iterable[str], state: ContainerState, reason: str) -> None:
+        """Bring containers to an end: their rows say so with the reason, and the host deletes them."""
+        ended = list(container_ids)
+        self._doomed.update(ended)
+        await self.records.end(ended, state, reason, self.now())
+        await self._delete_doomed()
+
+    async def sweep(self) -> None:
+        """Expire what is due, and delete on the host what has ended."""
+        expired = await self.records.expire_due(self._leased, self.now())
+        for container_id in expired:
+            log.info("container expired", container_id=container_id, reason=self.expiry.reason)
+        self._doomed.update(expired)
+        await self._delete_doomed()
+
+    async def reconcile(self) -> None:
+        """At start: what the rows say is running and the host does not have is over."""
+        await self.executions.interrupt_unfinished()
+        gone = []
+        for container_id in await self.records.running():
+            try:
+                await self._host.get(container_id)
+            except (ContainerNotFound, ContainerUnavailable):
+                gone.append(container_id)
+        await self.end(gone, "expired", "the server stopped and its host no longer has it")
+
+    async def close(self) -> None:
+        """At shutdown: every container ends."""
+        if self._leased:
+            log.warning("containers still in use at shutdown", container_ids=sorted(self._leased))
+        await self.end(await self.records.running(), "expired", "the server was stopped")
+
+    async def _delete_doomed(self) -> None:
+        """Delete on the host; one that can't be deleted now is tried again at the next sweep."""
+        doomed, self._doomed = self._doomed, set()
+        turn = asyncio.Semaphore(_DELETIONS_AT_ONCE)
+
+        async def delete(container_id: str) -> None:
+            async with turn:
+                try:
+                    await self._host.delete(container_id)
+                except Exception:
+                    log.exception("a container could not be deleted", container_id=container_id)
+                    self._doomed.add(container_id)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for container_id in doomed:
+                    tasks.create_task(delete(container_id), name=f"delete {container_id}")
+        except BaseException:
+            self._doomed.update(doomed)
+            raise

@@ -1,0 +1,133 @@
+"""A request's hold on a container."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from codecove.clock import monotonic
+from codecove.containers.executions import ExecutionRecord
+from codecove.containers.fleet import Fleet
+from codecove.containers.records import Taken
+from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable
+from codecove.sandbox.host import Container
+from codecove.store.finish import finish
+from codecove.workspaces import Caller
+
+
+class Lease:
+    """One request's container: the one it named, or one made when it is first needed.
+
+    It does not expire while the lease is held. `Containers.lease` gives it out and takes it back.
+    """
+
+    def __init__(self, fleet: Fleet, caller: Caller, container_id: str | None, taken: Taken | None) -> None:
+        self._fleet = fleet
+        self._caller = caller
+        self._container_id = container_id
+        self._usable = taken is None or taken.state == "running"
+        self._last_active_at = None if taken is None else taken.last_active_at
+        self._loaded_files = frozenset() if taken is None else taken.loaded_files
+        self._creating = asyncio.Lock()
+
+    @property
+    def container_id(self) -> str | None:
+        """None until there is a container."""
+        return self._container_id
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the container expires if nothing more happens to it; never too late. None without a container."""
+        return None if self._last_active_at is None else self._fleet.expiry.at(self._last_active_at)
+
+    @property
+    def loaded_files(self) -> frozenset[str]:
+        """Ids of the files that have been put into the container."""
+        return self._loaded_files
+
+    async def container(self) -> Container:
+        """The container; made by the first call if the request named none.
+
+        Raises `ContainerExpired`, `ContainerUnavailable` (it did not boot, or has failed: a new request without
+        `container` gets another one), `HostFull`.
+        """
+        async with self._creating:
+            if self._container_id is None:
+                self._container_id = await self._fleet.create(self._caller)
+                self._last_active_at = self._fleet.now()
+        if not self._usable:
+            raise await self._fleet.ending(self._container_id)
+        return await self._fleet.get(self._container_id)
+
+    async def mark_loaded(self, file_ids: Iterable[str]) -> None:
+        """Remember that these files have been put into the container."""
+        loaded = frozenset(file_ids)
+        await self._fleet.records.add_files(self._existing(), loaded)
+        self._loaded_files |= loaded
+
+    async def remember_call(self, call_id: str) -> None:
+        """Let `Containers.find_by_call` find this container: the call runs in a later request.
+
+        Without a container there is nothing to remember: the later request makes one.
+        """
+        if self._container_id is not None:
+            await self._fleet.records.add_call(self._container_id, call_id)
+
+    @asynccontextmanager
+    async def execution(self, call_id: str, tool: str) -> AsyncIterator[ExecutionRecord]:
+        """Record what runs in the block: when, how long, and what the block sets on the record.
+
+        When `ContainerUnavailable` comes out of the block, directly or as a cause, the container has failed.
+        """
+        container_id = self._existing()
+        record = ExecutionRecord()
+        started, self._last_active_at = monotonic(), self._fleet.now()
+        try:
+            await self._fleet.executions.start(
+                record,
+                caller=self._caller,
+                container_id=container_id,
+                call_id=call_id,
+                tool=tool,
+                now=self._last_active_at,
+            )
+            yield record
+        except BaseException as error:
+            record.error_code = record.error_code or _error_code(error)
+            if (cause := _unavailable(error)) is not None:
+                await finish(self._fleet.end([container_id], "failed", str(cause)))
+            raise
+        finally:
+            self._last_active_at = self._fleet.now()
+            await finish(
+                self._fleet.executions.end(
+                    record, container_id=container_id, seconds=monotonic() - started, now=self._last_active_at
+                )
+            )
+
+    async def release(self) -> None:
+        """Give the container back. For `Containers.lease` alone."""
+        if self._container_id is not None and self._usable:
+            await self._fleet.release(self._container_id)
+
+    def _existing(self) -> str:
+        if self._container_id is None:
+            raise RuntimeError("there is no container yet: await lease.container() first")
+        return self._container_id
+
+
+def _unavailable(error: BaseException) -> ContainerUnavailable | None:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ContainerUnavailable):
+        cause = cause.__cause__
+    return cause
+
+
+def _error_code(error: BaseException) -> str:
+    match error:
+        case asyncio.CancelledError() | GeneratorExit():
+            return "cancelled"
+        case ContainerExpired():
+            return "container_expired"
+        case _:
+            return "unavailable"

@@ -1,0 +1,161 @@
+"""What the database knows of containers: one function for each thing that happens to one.
+
+Each is one transaction. A change of state and the reason for it are written together.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from codecove import ids
+from codecove.containers.policy import Expiry, due
+from codecove.store.database import Database
+from codecove.store.tables import CallRow, ContainerEventRow, ContainerFileRow, ContainerRow, ContainerState
+from codecove.workspaces import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A container as it was when a request took it."""
+
+    state: ContainerState
+    last_active_at: datetime
+    loaded_files: frozenset[str]
+    expired_now: bool = False
+    """It had been due, and taking it found that out: it is still to be deleted on the host."""
+
+
+class Records:
+    """The rows of containers, and of what belongs to them."""
+
+    def __init__(self, database: Database, expiry: Expiry) -> None:
+        self._database = database
+        self.expiry = expiry
+
+    async def add(self, caller: Caller, container_id: str, now: datetime) -> None:
+        """A new container, running."""
+        async with self._database.write() as session:
+            session.add(
+                ContainerRow(
+                    id=container_id,
+                    workspace_id=caller.workspace_id,
+                    state="running",
+                    created_at=now,
+                    last_active_at=now,
+                )
+            )
+            await session.flush()
+            session.add(_event(container_id, now, "running", "created by a request"))
+
+    async def take(self, caller: Caller, container_id: str, now: datetime, leased: Collection[str]) -> Taken | None:
+        """Use a container: it counts as active now. One that is due, and in nobody's use, expires instead.
+
+        None if the caller's workspace has no such container.
+        """
+        if not ids.is_valid("container", container_id):
+            return None
+        async with self._database.write() as session:
+            row = await session.scalar(
+                select(ContainerRow).where(
+                    ContainerRow.id == container_id, ContainerRow.workspace_id == caller.workspace_id
+                )
+            )
+            if row is None:
+                return None
+            expired_now = False
+            if row.state == "running":
+                if due([(row.id, row.last_active_at)], leased=leased, expiry=self.expiry, now=now):
+                    expired_now = True
+                    row.state = "expired"
+                    session.add(_event(row.id, now, "expired", self.expiry.reason))
+                else:
+                    row.last_active_at = now
+            loaded = await session.scalars(
+                select(ContainerFileRow.file_id).where(ContainerFileRow.container_id == container_id)
+            )
+            return Taken(row.state, row.last_active_at, frozenset(loaded), expired_now)
+
+    async def touch(self, container_id: str, now: datetime) -> None:
+        """It was active until now."""
+        async with self._database.write() as session:
+            await session.execute(
+                update(ContainerRow)
+                .where(ContainerRow.id == container_id, ContainerRow.state == "running")
+                .values(last_active_at=now)
+            )
+
+    async def end(self, container_ids: Iterable[str], state: ContainerState, reason: str, now: datetime) -> None:
+        """Those of the containers that are running come to an end, in `state`, for `reason`."""
+        async with self._database.write() as session:
+            for container_id in container_ids:
+                await _end(session, container_id, state, reason, now)
+
+    async def expire_due(self, leased: Collection[str], now: datetime) -> list[str]:
+        """Expire what is due; returns the ids."""
+        async with self._database.write() as session:
+            running = await session.execute(
+                select(ContainerRow.id, ContainerRow.last_active_at).where(ContainerRow.state == "running")
+            )
+            # `leased` is read inside the transaction: a request writes before it lets go of a container, so one
+            # that is no longer in `leased` has its last activity in the rows just read.
+            expired = due(((row.id, row.last_active_at) for row in running), leased=leased, expiry=self.expiry, now=now)
+            for container_id in expired:
+                await _end(session, container_id, "expired", self.expiry.reason, now)
+            return expired
+
+    async def running(self) -> list[str]:
+        """The containers that are running, of all workspaces."""
+        async with self._database.read() as session:
+            return list(await session.scalars(select(ContainerRow.id).where(ContainerRow.state == "running")))
+
+    async def ending(self, container_id: str) -> tuple[ContainerState, str]:
+        """The state that a container is in, and why."""
+        async with self._database.read() as session:
+            newest = (
+                select(ContainerEventRow)
+                .where(ContainerEventRow.container_id == container_id)
+                .order_by(ContainerEventRow.sequence.desc())
+                .limit(1)
+            )
+            event = (await session.scalars(newest)).one()
+            return event.state, event.reason
+
+    async def add_files(self, container_id: str, file_ids: Iterable[str]) -> None:
+        """These files are in the container now; some may have been before."""
+        async with self._database.write() as session:
+            for file_id in file_ids:
+                await session.merge(ContainerFileRow(container_id=container_id, file_id=file_id))
+
+    async def add_call(self, container_id: str, call_id: str) -> None:
+        """A call that is to run in the container later; it may have been named before."""
+        async with self._database.write() as session:
+            await session.merge(CallRow(call_id=call_id, container_id=container_id))
+
+    async def find_by_call(self, caller: Caller, call_id: str) -> str | None:
+        """The container of the caller's workspace that a call is to run in."""
+        if not ids.is_valid("srvtoolu", call_id):
+            return None
+        async with self._database.read() as session:
+            return await session.scalar(
+                select(CallRow.container_id)
+                .join(ContainerRow, ContainerRow.id == CallRow.container_id)
+                .where(CallRow.call_id == call_id, ContainerRow.workspace_id == caller.workspace_id)
+            )
+
+
+async def _end(session: AsyncSession, container_id: str, state: ContainerState, reason: str, now: datetime) -> None:
+    ended = await session.execute(
+        update(ContainerRow)
+        .where(ContainerRow.id == container_id, ContainerRow.state == "running")
+        .values(state=state)
+        .returning(ContainerRow.id)
+    )
+    if ended.scalar_one_or_none() is not None:
+        session.add(_event(container_id, now, state, reason))
+
+
+def _event(container_id: str, now: datetime, state: ContainerState, reason: str) -> ContainerEventRow:
+    return ContainerEventRow(container_id=container_id, at=now, state=state, reason=reason)

@@ -1,0 +1,119 @@
+"""API keys.
+
+Only a hash of a key is stored. Keys made here are 256 random bits, which nobody can search, so a plain SHA-256
+is enough and a request costs no slow password hash; the key that an operator chooses (`COVE_API_KEY`) should be
+as random. A key looks like `cove-` and 43 characters of `[A-Za-z0-9_-]`.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, update
+
+from codecove import clock, ids
+from codecove.errors import NotFound, Unauthenticated
+from codecove.store.database import Database
+from codecove.store.tables import KeyRow
+from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What is known of a key: all but its secret."""
+
+    id: str
+    workspace_id: str
+    name: str
+    from_settings: bool
+    """It was given as `COVE_API_KEY`."""
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class Keys:
+    """The API keys of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, name: str) -> tuple[str, Key]:
+        """Make a key for the default workspace. Returns the secret, which can't be had again, and the key."""
+        secret = f"cove-{secrets.token_urlsafe(32)}"
+        row = _new_row(name, secret, from_settings=False)
+        async with self._database.write() as session:
+            session.add(row)
+        return secret, _key(row)
+
+    async def list(self) -> Sequence[Key]:
+        """All keys, revoked ones too, oldest first."""
+        async with self._database.read() as session:
+            rows = await session.scalars(select(KeyRow).order_by(KeyRow.created_at, KeyRow.id))
+            return [_key(row) for row in rows]
+
+    async def revoke(self, key_id: str) -> None:
+        """Make a key useless from now on; revoking it again changes nothing. Raises `NotFound`."""
+        async with self._database.write() as session:
+            row = await session.get(KeyRow, key_id)
+            if row is None:
+                raise NotFound(f"no API key {key_id!r}")
+            row.revoked_at = row.revoked_at or clock.now()
+
+    async def authenticate(self, secret: str) -> Caller:
+        """Who a secret belongs to. Raises `Unauthenticated`."""
+        async with self._database.read() as session:
+            row = await session.scalar(
+                select(KeyRow).where(KeyRow.secret_hash == _hash(secret), KeyRow.revoked_at.is_(None))
+            )
+        if row is None:
+            raise Unauthenticated("invalid x-api-key")
+        return Caller(workspace_id=row.workspace_id, key_id=row.id)
+
+    async def ensure(self, secret: str | None) -> None:
+        """Make `secret` (`COVE_API_KEY`) a key of the default workspace, and earlier values of it useless.
+
+        None: the setting is gone, and so are its earlier values.
+        """
+        current = None if secret is None else _hash(secret)
+        async with self._database.write() as session:
+            await session.execute(
+                update(KeyRow)
+                .where(KeyRow.from_settings, KeyRow.secret_hash != (current or ""), KeyRow.revoked_at.is_(None))
+                .values(revoked_at=clock.now())
+            )
+            if secret is None:
+                return
+            row = await session.scalar(select(KeyRow).where(KeyRow.secret_hash == current))
+            if row is None:
+                session.add(_new_row("COVE_API_KEY", secret, from_settings=True))
+            else:
+                row.revoked_at = None
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _new_row(name: str, secret: str, *, from_settings: bool) -> KeyRow:
+    return KeyRow(
+        id=ids.new("apikey"),
+        workspace_id=DEFAULT_WORKSPACE_ID,
+        name=name,
+        secret_hash=_hash(secret),
+        from_settings=from_settings,
+        created_at=clock.now(),
+        revoked_at=None,
+    )
+
+
+def _key(row: KeyRow) -> Key:
+    return Key(
+        id=row.id,
+        workspace_id=row.workspace_id,
+        name=row.name,
+        from_settings=row.from_settings,
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
+    )

@@ -1,0 +1,154 @@
+"""The tables. The migrations make them; a test compares the two.
+
+Every row but a workspace's own belongs to one workspace, directly or through its container.
+"""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, MetaData, String, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+ContainerState = Literal["running", "expired", "failed"]
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, in UTC whatever the database: SQLite has no time zones, so there it is stored without."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Table(DeclarativeBase):
+    """Base of all tables. Constraints are named, so that a later migration can change them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime, ContainerState: String(16)}  # noqa: RUF012  # SQLAlchemy's own form
+
+
+class WorkspaceRow(Table):
+    __tablename__ = "workspaces"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+
+
+class KeyRow(Table):
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
+    name: Mapped[str]
+    secret_hash: Mapped[str] = mapped_column(unique=True)
+    """SHA-256 of the secret, in hex."""
+    from_settings: Mapped[bool]
+    """It was given as COVE_API_KEY, not made by `cove keys create`."""
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class ContainerRow(Table):
+    __tablename__ = "containers"
+    __table_args__ = (Index(None, "state"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
+    state: Mapped[ContainerState]
+    created_at: Mapped[datetime]
+    last_active_at: Mapped[datetime]
+    """When a request last used it. When it expires follows from this and the policy in force."""
+
+
+class ContainerEventRow(Table):
+    """One change of a container's state. The newest one says why it is in the state it is in."""
+
+    __tablename__ = "container_events"
+    __table_args__ = (Index(None, "container_id"),)
+
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    container_id: Mapped[str] = mapped_column(ForeignKey("containers.id"))
+    at: Mapped[datetime]
+    state: Mapped[ContainerState]
+    reason: Mapped[str]
+
+
+class ContainerFileRow(Table):
+    """A file that has been put into a container: it need not be copied again."""
+
+    __tablename__ = "container_files"
+
+    container_id: Mapped[str] = mapped_column(ForeignKey("containers.id"), primary_key=True)
+    file_id: Mapped[str] = mapped_column(primary_key=True)
+    """No foreign key: what was loaded stays loaded when the file is deleted."""
+
+
+class CallRow(Table):
+    """A tool call whose result is still due, and the container that it is to run in."""
+
+    __tablename__ = "calls"
+
+    call_id: Mapped[str] = mapped_column(primary_key=True)
+    container_id: Mapped[str] = mapped_column(ForeignKey("containers.id"))
+
+
+class ExecutionRow(Table):
+    """One tool call that reached its container. `finished_at` is None while it runs."""
+
+    __tablename__ = "executions"
+    __table_args__ = (Index(None, "workspace_id", "started_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
+    container_id: Mapped[str] = mapped_column(ForeignKey("containers.id"))
+    call_id: Mapped[str]
+    tool: Mapped[str]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    seconds: Mapped[float | None]
+    """Wall clock."""
+    return_code: Mapped[int | None]
+    error_code: Mapped[str | None]
+    """As in the result block; or `cancelled` when the client went away, `interrupted` when the server did."""
+
+
+class FileRow(Table):
+    __tablename__ = "files"
+    __table_args__ = (
+        Index(None, "workspace_id", "sequence"),
+        Index(None, "workspace_id", "sha256"),
+        # So that SQLite never gives a deleted file's place to a new one.
+        {"sqlite_autoincrement": True},
+    )
+
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    """The order of creation, which lists follow."""
+    id: Mapped[str] = mapped_column(unique=True)
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
+    filename: Mapped[str]
+    mime_type: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]
+    """Of the content, in hex."""
+    blob: Mapped[str]
+    """The blob's key. Files of one workspace that have the same content share it."""
+    downloadable: Mapped[bool]
+    created_at: Mapped[datetime]
