@@ -1,0 +1,52 @@
+"""What one call has at hand while it runs."""
+
+from collections.abc import AsyncIterable, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from codecove.sandbox.host import HOME, Container
+
+SaveOutput = Callable[[str, AsyncIterable[bytes]], Awaitable[str]]
+"""Stores a file that an execution made: (its name, its bytes) → the id of the new File."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolLimits:
+    """What the calls of one request may use. The container's own limits are the sandbox's."""
+
+    execution_timeout: float = 300
+    """Wall-clock seconds for one call."""
+    request_budget: float | None = None
+    """Seconds for all calls of the request together (`max_execution_duration`). None: no limit."""
+    max_file_size: int = 500 * 2**20
+    """Bytes of one file that an execution hands out."""
+    max_output_files: int = 1000
+    """Files that one execution hands out."""
+    max_output_bytes: int = 5 * 2**30
+    """Bytes that one execution hands out: a sparse file claims more than the container's disk can hold."""
+
+
+@dataclass(slots=True)
+class ExecutionContext:
+    """One call's container, directories, time and limits."""
+
+    container: Container
+    input_dir: str
+    output_dir: str
+    timeout: float
+    """Seconds this call may take."""
+    timeout_reason: str
+    """The limit that `timeout` comes from, in words for the error message."""
+    limits: ToolLimits
+    save_output: SaveOutput
+    notes: list[str] = field(default_factory=list)
+    """What the model has to know beside the program's own output; goes to the end of stderr."""
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a command gets on top of the container's base environment."""
+        return {"INPUT_DIR": self.input_dir, "OUTPUT_DIR": self.output_dir}
+
+    @property
+    def path_variables(self) -> dict[str, str]:
+        """The variables that the editor expands in a path."""
+        return {**self.env, "HOME": HOME, "TMPDIR": "/tmp"}  # noqa: S108 -- the container's /tmp

@@ -1,0 +1,246 @@
+"""The calls of one request: one container, one set of uploads, one budget of time."""
+
+import hashlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from codecove.clock import monotonic
+from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable, GuestFileError, HostFull
+from codecove.sandbox.host import INPUT_ROOT, OUTPUT_ROOT, Container
+from codecove.tools.base import Call, Operation, Tool
+from codecove.tools.context import ExecutionContext, SaveOutput, ToolLimits
+from codecove.tools.failures import ToolFailure, invalid_input
+from codecove.tools.results import CALL_NAMES, error_block, result_block
+
+_MAX_LISTED = 10_000
+
+log = structlog.get_logger(__name__)
+
+
+class ExecutionRecord(Protocol):
+    """The row that remembers one execution; the lease writes it when the call ends."""
+
+    return_code: int | None
+    error_code: str | None
+
+
+class ContainerLease(Protocol):
+    """The container of one request, made when it is first needed."""
+
+    @property
+    def loaded_files(self) -> frozenset[str]:
+        """Ids of the files that were already put into the container."""
+        ...
+
+    async def container(self) -> Container:
+        """Raises `ContainerExpired`, `ContainerUnavailable`, `HostFull`."""
+        ...
+
+    async def mark_loaded(self, file_ids: Iterable[str]) -> None: ...
+
+    def execution(self, call_id: str, tool: str) -> AbstractAsyncContextManager[ExecutionRecord]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file of the client's that the container must have at `$INPUT_DIR/<name>`."""
+
+    file_id: str
+    name: str
+    """Unique among the uploads of the conversation."""
+    open: Callable[[], AsyncIterator[bytes]]
+    """Its bytes, from the start."""
+
+
+class ToolSession:
+    """What the calls of one request share. Calls run one after the other.
+
+    An editor call sees the `$OUTPUT_DIR` of the next command, so that a file which the editor puts there is handed
+    out with that command's result.
+    """
+
+    def __init__(
+        self,
+        *,
+        lease: ContainerLease,
+        uploads: Sequence[Upload],
+        save_output: SaveOutput,
+        limits: ToolLimits,
+    ) -> None:
+        self.execution_seconds = 0.0
+        """Wall clock of all calls so far that reached the container."""
+        self.execution_requests = 0
+        """How many calls reached the container."""
+        self._lease = lease
+        self._uploads = uploads
+        self._save_output = save_output
+        self._limits = limits
+        self._input_dir = input_directory(uploads)
+        self._output_dir = _new_output_directory()
+        self._prepared = False
+        self._notes: list[str] = []
+
+    async def execute(self, tool: Tool, call: Call) -> dict[str, Any]:
+        """Run one call; the value is its result block.
+
+        Never raises for a mistake of the model's or a failure of the sandbox: both are blocks that the model can
+        read. A fault of ours is logged and becomes `unavailable`. Cancelling kills what runs.
+        """
+        try:
+            with _failures_of(call):
+                operation = _operation(tool, call)
+                content = await self._run(call, operation)
+        except ToolFailure as failure:
+            return error_block(_result_name(tool, call), call.id, failure.code, failure.message)
+        return result_block(call.name, call.id, content)
+
+    async def _run(self, call: Call, operation: Operation) -> dict[str, Any]:
+        timeout, reason = self._time_left()
+        container = await self._lease.container()
+        async with self._lease.execution(call.id, call.name) as record:
+            self.execution_requests += 1
+            started = monotonic()
+            try:
+                with _failures_of(call):
+                    context = await self._context(container, timeout, reason)
+                    content = await operation(context)
+            except ToolFailure as failure:
+                record.error_code = failure.code
+                raise
+            finally:
+                self.execution_seconds += monotonic() - started
+            record.return_code = content.get("return_code")
+        if "return_code" in content:
+            self._output_dir = _new_output_directory()
+        return content
+
+    def _time_left(self) -> tuple[float, str]:
+        timeout, reason = self._limits.execution_timeout, "the limit for one execution"
+        budget = self._limits.request_budget
+        if budget is None:
+            return timeout, reason
+        left = budget - self.execution_seconds
+        if left <= 0:
+            raise ToolFailure(
+                "execution_time_exceeded",
+                f"Not run: the calls of this request have used up its max_execution_duration of {budget:g} s. "
+                "Finish with what there is; a new request has new time.",
+            )
+        if left < timeout:
+            return left, f"what was left of this request's max_execution_duration of {budget:g} s"
+        return timeout, reason
+
+    async def _context(self, container: Container, timeout: float, reason: str) -> ExecutionContext:
+        context = ExecutionContext(
+            container=container,
+            input_dir=self._input_dir,
+            output_dir=self._output_dir,
+            timeout=timeout,
+            timeout_reason=reason,
+            limits=self._limits,
+            save_output=self._save_output,
+        )
+        if not self._prepared:
+            self._notes = await self._load_uploads(container)
+            self._prepared = True
+        context.notes += self._notes
+        # On a full disk the command still runs: it may be the one that makes room.
+        if note := await _make_directory(container, self._output_dir, "OUTPUT_DIR"):
+            context.notes.append(note)
+        return context
+
+    async def _load_uploads(self, container: Container) -> list[str]:
+        """Put in what the container lacks; the value says what didn't fit."""
+        if note := await _make_directory(container, self._input_dir, "INPUT_DIR"):
+            return [note]
+        if not self._uploads:
+            return []
+        # The id alone doesn't do: another conversation in this container may have had the file elsewhere.
+        listing = await container.list_directory(self._input_dir, limit=_MAX_LISTED)
+        present = {entry.name for entry in listing.entries}
+        known = self._lease.loaded_files
+        loaded, notes = [], []
+        for upload in self._uploads:
+            if upload.file_id in known and upload.name in present:
+                continue
+            try:
+                await container.write_file(f"{self._input_dir}/{upload.name}", upload.open())
+            except GuestFileError as error:
+                notes.append(
+                    f"the uploaded file $INPUT_DIR/{upload.name} could not be put there: {os.strerror(error.errno)}"
+                )
+            else:
+                loaded.append(upload.file_id)
+        if loaded:
+            await self._lease.mark_loaded(loaded)
+        return notes
+
+
+def input_directory(uploads: Sequence[Upload]) -> str:
+    """`$INPUT_DIR`: the same for every request of a conversation, so that paths the model knows stay true."""
+    first = uploads[0].file_id if uploads else ""
+    return f"{INPUT_ROOT}/{hashlib.sha256(first.encode()).hexdigest()[:16]}"
+
+
+def _new_output_directory() -> str:
+    return f"{OUTPUT_ROOT}/{secrets.token_hex(8)}"
+
+
+async def _make_directory(container: Container, path: str, variable: str) -> str | None:
+    try:
+        await container.make_directory(path)
+    except GuestFileError as error:
+        return f"${variable} could not be made: {error}"
+    return None
+
+
+def _operation(tool: Tool, call: Call) -> Operation:
+    if call.problem is not None:
+        raise invalid_input(call.problem)
+    if call.name not in tool.call_names:
+        raise invalid_input(f"There is no tool `{call.name}` here. Call {' or '.join(tool.call_names)}.")
+    return tool.operation(call)
+
+
+def _result_name(tool: Tool, call: Call) -> str:
+    """The name whose result type answers the call: an unknown name's is that of the tool's first."""
+    return call.name if call.name in CALL_NAMES else tool.call_names[0]
+
+
+@contextmanager
+def _failures_of(call: Call) -> Iterator[None]:
+    """Every way the sandbox or we ourselves can fail, as a failure that the model can read."""
+    try:
+        yield
+    except ToolFailure:
+        raise
+    except ContainerExpired as error:
+        raise ToolFailure(
+            "container_expired",
+            f"Container {error.container_id} has expired; its files are gone. "
+            "Send the next request without `container` to get a new one.",
+        ) from error
+    except HostFull as error:
+        log.warning("no room for a container", call_id=call.id, reason=str(error))
+        raise ToolFailure(
+            "too_many_requests",
+            "All containers of this server are in use. Try again in a moment, or reuse a container by its id.",
+        ) from error
+    except ContainerUnavailable as error:
+        log.error("container unavailable", call_id=call.id, reason=str(error), detail=error.detail)
+        raise ToolFailure(
+            "unavailable",
+            "The sandbox could not be started, or it stopped while this ran. Try again in a request without `container`; "
+            "if it happens again, the operator's log has the reason.",
+        ) from error
+    except Exception as error:
+        log.exception("a call failed by a fault of the server", call_id=call.id, tool=call.name)
+        raise ToolFailure(
+            "unavailable", "The server failed while it ran this. The operator's log has the reason. Try again."
+        ) from error
