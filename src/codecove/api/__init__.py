@@ -1,1 +1,1 @@
-"""HTTP in, HTTP out: one module per resource."""
+"""HTTP in, HTTP out: one module per resource. Parse, authorise, call, serialise; no logic."""

@@ -1,0 +1,89 @@
+"""JSON in and out."""
+
+import json
+from typing import Any, NoReturn
+
+from starlette.requests import Request
+
+from codecove.errors import InvalidRequest, TooLarge
+
+MAX_DEPTH = 200
+"""Nested objects and arrays. Deeper ones could exhaust the stack of whatever walks them later."""
+
+
+async def read_object(request: Request, *, limit: int) -> dict[str, Any]:
+    """The body, a JSON object of at most `limit` bytes. Raises `InvalidRequest`, `TooLarge`."""
+    return parse_object(await _read(request, limit))
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise _too_large(limit)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise _too_large(limit)
+    return bytes(body)
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"Request exceeds the maximum size of {limit:,} bytes")
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Parse a request body. Raises `InvalidRequest` that says where it is wrong."""
+    try:
+        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"The request body is not valid UTF-8: byte {error.start} is {error.reason}") from error
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:  # JSONDecodeError, and integers of thousands of digits
+        raise InvalidRequest(f"The request body is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"The request body must be a JSON object, not {_json_type(value)}")
+    _check_depth(value)
+    # Half a surrogate pair is legal in JSON's escapes and has no UTF-8: it could go nowhere from here.
+    if b"\\ud" in body or b"\\uD" in body:
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise InvalidRequest("The request body is not valid JSON: a string has an unpaired surrogate") from None
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)  # type: ignore[attr-defined]
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise _too_deep()
+
+
+def _too_deep() -> InvalidRequest:
+    return InvalidRequest(f"The request body is nested more than {MAX_DEPTH} levels deep")
+
+
+def _json_type(value: object) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")
+
+
+def encode_json(value: object) -> bytes:
+    """Compact JSON in UTF-8. A string that has no UTF-8 (half a surrogate pair) goes out in escapes."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode("ascii")

@@ -1,0 +1,3 @@
+"""/v1/models: the models that this server answers for."""
+
+ROUTES = []

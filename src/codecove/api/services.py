@@ -1,0 +1,31 @@
+"""What the endpoints call. `app.py` builds it when the server starts."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import cast
+
+from starlette.requests import Request
+
+from codecove.files.service import Files
+from codecove.messages.service import Messages
+from codecove.messages.upstream import Upstreams
+from codecove.settings import Settings
+from codecove.store.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of a running server."""
+
+    settings: Settings
+    keys: Keys
+    files: Files
+    messages: Messages
+    upstreams: Upstreams
+    stopping: asyncio.Event
+    """Set when the server ends: work that still runs is cancelled."""
+
+
+def services(request: Request) -> Services:
+    """The services of the server that got this request."""
+    return cast("Services", request.app.state.services)

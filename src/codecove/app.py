@@ -1,0 +1,139 @@
+"""The ASGI application: builds every part from the settings, wires them, owns their start and stop."""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from codecove.api import files, health, messages, models
+from codecove.api.errors import HANDLERS
+from codecove.api.middleware import RequestContext
+from codecove.api.services import Services
+from codecove.containers.service import Containers
+from codecove.files.blobs import Blobs
+from codecove.files.service import Files
+from codecove.images.errors import ImageError
+from codecove.images.library import Library
+from codecove.messages.service import Messages
+from codecove.messages.upstream import Upstreams
+from codecove.sandbox.limits import Limits
+from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.settings import Settings
+from codecove.store.database import Database
+from codecove.store.keys import Keys
+
+
+class CannotStart(Exception):
+    """A part can't be built from the settings, on this machine, now. The message says what to do."""
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The application. Its parts live as long as its lifespan; entering that raises `CannotStart`."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
+        async with AsyncExitStack() as stack:
+            app.state.services = await _build(settings, app.state.stopping, stack)
+            yield
+
+    app = Starlette(
+        routes=[*health.ROUTES, *messages.ROUTES, *files.ROUTES, *models.ROUTES],
+        middleware=[Middleware(RequestContext)],
+        exception_handlers=HANDLERS,
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.stopping = asyncio.Event()
+    return app
+
+
+async def _build(settings: Settings, stopping: asyncio.Event, stack: AsyncExitStack) -> Services:
+    """Open every part, each before those that use it; `stack` closes them the other way round."""
+    rootfs = find_rootfs(settings)
+    stack.enter_context(locked_data_dir(settings.data_dir))
+    database = await stack.enter_async_context(Database(database_url(settings)))
+    keys = Keys(database)
+    await keys.ensure(settings.api_key.get_secret_value() if settings.api_key else None)
+    stored = Files(database=database, blobs=Blobs(settings.data_dir / "blobs"), max_size=settings.max_file_size)
+    host = await stack.enter_async_context(LocalHost(host_config(settings, rootfs)))
+    containers = await stack.enter_async_context(
+        Containers(database=database, host=host, idle_expiry=settings.container_idle_expiry)
+    )
+    upstreams = await stack.enter_async_context(Upstreams(settings))
+    return Services(
+        settings=settings,
+        keys=keys,
+        files=stored,
+        messages=Messages(settings=settings, upstreams=upstreams, containers=containers, files=stored),
+        upstreams=upstreams,
+        stopping=stopping,
+    )
+
+
+def database_url(settings: Settings) -> URL:
+    """Where the database of these settings is."""
+    return URL.create("sqlite", database=str(settings.data_dir / "codecove.db"))
+
+
+def make_data_dir(directory: Path) -> None:
+    """Make the data directory if need be, for its owner alone. Raises `CannotStart`."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(f"the data directory {directory} can't be made: {error.strerror}") from error
+
+
+@contextmanager
+def locked_data_dir(directory: Path) -> Generator[None, None, None]:
+    """The data directory, made if need be, and locked: one server at a time. Raises `CannotStart`.
+
+    The lock goes with the process, however that ends.
+    """
+    make_data_dir(directory)
+    try:
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotStart(f"the data directory {directory} can't be used: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise CannotStart(
+            f"another server is using the data directory {directory}; stop it, or set COVE_DATA_DIR to another one"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def find_rootfs(settings: Settings) -> Path:
+    """The root file system of the image in the settings. Raises `CannotStart`."""
+    try:
+        return Library(settings.image_dir).resolve(settings.image).rootfs
+    except ImageError as error:
+        raise CannotStart(str(error)) from error
+
+
+def host_config(settings: Settings, rootfs: Path) -> HostConfig:
+    """The sandbox's part of the settings."""
+    limits = Limits(
+        memory_bytes=settings.memory,
+        disk_bytes=settings.disk,
+        cpus=settings.cpus,
+        processes=settings.processes,
+        output_bytes=settings.output_limit,
+    )
+    return HostConfig(
+        directory=settings.data_dir / "sandbox",
+        rootfs=rootfs,
+        runtime=settings.runtime,
+        limits=limits,
+        max_containers=settings.max_containers,
+    )

@@ -1,0 +1,5 @@
+"""The command `cove`."""
+
+from codecove.cli.app import main
+
+__all__ = ["main"]

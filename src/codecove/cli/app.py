@@ -1,0 +1,29 @@
+"""The command line's root: one module per verb."""
+
+import typer
+
+from codecove import __version__
+from codecove.cli import doctor, keys, serve, settings
+
+app = typer.Typer(
+    name="cove",
+    help="The code execution tool of the Claude API, as a server of your own.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
+app.command("settings")(settings.settings)
+app.add_typer(keys.app, name="keys")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"codecove {__version__}")
+
+
+def main() -> None:
+    """The entry point of `cove`."""
+    app()

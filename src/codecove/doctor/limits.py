@@ -1,0 +1,125 @@
+"""Whether a container's limits hold: each is run into, in a container with small ones."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from codecove.doctor.finding import Finding, bad, good
+from codecove.sandbox.host import Container, Execution
+from codecove.sandbox.limits import Limits
+
+SMALL = Limits(memory_bytes=256 * 2**20, disk_bytes=64 * 2**20, cpus=1.0, processes=32, output_bytes=64 * 2**10)
+
+_NOT_HELD = "Do not run untrusted code here. Check the runtime's version and the control groups above."
+
+_MEMORY = "data = bytearray(1 << 30); print('kept', len(data))"
+_DISK = """
+try:
+    with open('/workspace/full', 'wb', buffering=0) as file:
+        for _ in range(256): file.write(bytes(1 << 20))
+    print('wrote 256 MiB')
+except OSError as error: print(error.strerror)
+"""
+_PROCESSES = """
+import subprocess
+started = []
+try:
+    for _ in range(100): started.append(subprocess.Popen(['sleep', '60']))
+except OSError as error: print(len(started), error.strerror)
+else: print('no limit')
+finally:
+    for process in started: process.kill()
+"""
+_OUTPUT = "print('x' * (1 << 20))"
+_TIME = "import time; time.sleep(60)"
+_NETWORK = """
+import socket
+names = [name for _, name in socket.if_nameindex()]
+try: socket.create_connection(('192.0.2.1', 80), 2)
+except TimeoutError: print('a route to the outside; interfaces:', *names)
+except OSError as error: print('none:', error.strerror)
+else: print('connected')
+"""
+_USER = "import os; print(os.getuid())"
+
+
+async def check(container: Container) -> AsyncIterator[Finding]:
+    """Run into every limit of a container that was made with `SMALL`."""
+    for part, test in _TESTS.items():
+        yield await test(part, container)
+    after = await _python(container, "print('still here')")
+    if after.return_code == 0:
+        yield good("after the limits", "the container still works")
+    else:
+        yield bad("after the limits", _text(after), "The container did not survive its own limits.")
+
+
+async def _python(container: Container, code: str, timeout: float = 30) -> Execution:
+    return await container.run(["python3", "-c", code], env={}, timeout=timeout)
+
+
+def _text(execution: Execution) -> str:
+    lines = (execution.stdout.head + execution.stderr.head).decode("utf-8", "replace").strip().splitlines()
+    return f"exit {execution.return_code}: {lines[-1][:120] if lines else 'no output'}"
+
+
+async def _memory(part: str, container: Container) -> Finding:
+    run = await _python(container, _MEMORY)
+    if run.return_code == 0:
+        return bad(part, "a program got 1 GiB where 256 MiB are the limit", _NOT_HELD)
+    how = "killed" if run.out_of_memory or run.return_code == 137 else "MemoryError"
+    return good(part, f"256 MiB are the limit: a program that wanted 1 GiB got {how}")
+
+
+async def _disk(part: str, container: Container) -> Finding:
+    run = await _python(container, _DISK)
+    await container.run(["rm", "-f", "/workspace/full"], env={}, timeout=30)
+    if b"No space left" in run.stdout.head:
+        return good(part, "64 MiB are the limit: a program that wrote more got “No space left on device”")
+    return bad(part, f"64 MiB are the limit, but: {_text(run)}", _NOT_HELD)
+
+
+async def _processes(part: str, container: Container) -> Finding:
+    run = await _python(container, _PROCESSES)
+    if b"temporarily unavailable" in run.stdout.head:
+        return good(part, f"32 are the limit: a program got {run.stdout.head.split()[0].decode()} more started")
+    return bad(part, f"32 are the limit, but: {_text(run)}", _NOT_HELD)
+
+
+async def _output(part: str, container: Container) -> Finding:
+    run = await _python(container, _OUTPUT)
+    kept = len(run.stdout.head) + len(run.stdout.tail)
+    if run.stdout.dropped and kept <= SMALL.output_bytes:
+        return good(part, f"of 1 MiB printed, {kept // 1024} KiB were kept")
+    return bad(part, f"kept {kept} bytes, {SMALL.output_bytes} are the limit", _NOT_HELD)
+
+
+async def _time(part: str, container: Container) -> Finding:
+    run = await _python(container, _TIME, timeout=1)
+    if run.timed_out and run.seconds < 10:
+        return good(part, f"a program with 1 s to run was ended after {run.seconds:.1f} s")
+    return bad(part, f"a program with 1 s to run ended after {run.seconds:.1f} s: {_text(run)}", _NOT_HELD)
+
+
+async def _network(part: str, container: Container) -> Finding:
+    run = await _python(container, _NETWORK)
+    if run.stdout.head.startswith(b"none:"):
+        return good(part, f"no way out ({run.stdout.head.decode().removeprefix('none:').strip()})")
+    return bad(part, _text(run), _NOT_HELD)
+
+
+async def _user(part: str, container: Container) -> Finding:
+    run = await _python(container, _USER)
+    uid = run.stdout.head.decode("ascii", "replace").strip()
+    if uid.isdecimal() and int(uid) > 0:
+        return good(part, f"code runs unprivileged, as user {uid}")
+    return bad(part, f"code runs as user {uid or '?'}", _NOT_HELD)
+
+
+_TESTS: dict[str, Callable[[str, Container], Awaitable[Finding]]] = {
+    "memory limit": _memory,
+    "disk limit": _disk,
+    "process limit": _processes,
+    "output limit": _output,
+    "time limit": _time,
+    "network": _network,
+    "user inside": _user,
+}

@@ -1,0 +1,44 @@
+"""Logging to stderr: readable lines or JSON. Never prompts, code, file contents or keys."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+from codecove.settings import Settings
+
+_FORMAT_EXC = structlog.processors.format_exc_info
+
+
+def configure(settings: Settings) -> None:
+    """Send everything that this process logs, the libraries' lines too, through structlog to stderr."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_renderers(settings.log_format))
+    )
+    logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
+    # These say at `info` what only matters when one looks for a fault in them.
+    for name in ("alembic", "httpx2", "httpcore2", "uvicorn", "python_multipart"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def _renderers(log_format: Literal["console", "json"]) -> list[structlog.typing.Processor]:
+    strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if log_format == "json":
+        return [strip, _FORMAT_EXC, structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()]
+    plain = structlog.dev.plain_traceback
+    return [strip, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
