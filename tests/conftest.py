@@ -24,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance", "test a server that runs already")
     group.addoption("--base-url", help="where it answers; it must have the scripted model as its upstream")
     group.addoption("--api-key", help="a key it accepts")
+    group.addoption("--report", action="store_true", help="write docs/compatibility.md from this run")
     group.addoption("--upstream-port", type=int, default=0, help="port of the scripted model (its key: upstream-key)")
 
 
@@ -44,7 +45,6 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 def image() -> Path:
     """The root file system of the built image."""
     from codecove.images.library import Library  # noqa: PLC0415  (most tests do without an image)
-
     from codecove.settings import Settings  # noqa: PLC0415
 
     settings = Settings()

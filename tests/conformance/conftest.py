@@ -7,7 +7,7 @@ import anthropic
 import pytest
 from anthropic.types.beta import BetaMessage
 
-from tests.conformance import strict
+from tests.conformance import report, strict
 from tests.support.script import Json
 from tests.support.upstream import MODEL
 
@@ -17,6 +17,11 @@ BETAS = {
     OLDER["type"]: ["code-execution-2025-05-22"],
     NEWER["type"]: ["code-execution-2025-08-25"],
 }
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("--report"):
+        report.write()
 
 
 class Ask(Protocol):
