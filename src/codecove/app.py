@@ -16,12 +16,15 @@ from codecove.api.errors import HANDLERS
 from codecove.api.middleware import RequestContext
 from codecove.api.services import Services
 from codecove.containers.service import Containers
+from codecove.facts import facts_of
 from codecove.files.blobs import Blobs
 from codecove.files.service import Files
 from codecove.images.errors import ImageError
-from codecove.images.library import Library
+from codecove.images.library import Image, Library
 from codecove.messages.service import Messages
 from codecove.messages.upstream import Upstreams
+from codecove.models import Models
+from codecove.sandbox.errors import SandboxError
 from codecove.sandbox.limits import Limits
 from codecove.sandbox.local import HostConfig, LocalHost
 from codecove.settings import Settings
@@ -55,23 +58,32 @@ def create_app(settings: Settings) -> Starlette:
 
 async def _build(settings: Settings, stopping: asyncio.Event, stack: AsyncExitStack) -> Services:
     """Open every part, each before those that use it; `stack` closes them the other way round."""
-    rootfs = find_rootfs(settings)
+    image = find_image(settings)
     stack.enter_context(locked_data_dir(settings.data_dir))
     database = await stack.enter_async_context(Database(database_url(settings)))
     keys = Keys(database)
     await keys.ensure(settings.api_key.get_secret_value() if settings.api_key else None)
     stored = Files(database=database, blobs=Blobs(settings.data_dir / "blobs"), max_size=settings.max_file_size)
-    host = await stack.enter_async_context(LocalHost(host_config(settings, rootfs)))
+    try:
+        host = await stack.enter_async_context(LocalHost(host_config(settings, image.rootfs)))
+    except SandboxError as error:
+        raise CannotStart(str(error)) from error
     containers = await stack.enter_async_context(
         Containers(database=database, host=host, idle_expiry=settings.container_idle_expiry)
     )
-    upstreams = await stack.enter_async_context(Upstreams(settings))
+    requests = Messages(
+        settings=settings,
+        upstreams=await stack.enter_async_context(Upstreams(settings)),
+        containers=containers,
+        files=stored,
+        facts=facts_of(settings, image),
+    )
     return Services(
         settings=settings,
         keys=keys,
         files=stored,
-        messages=Messages(settings=settings, upstreams=upstreams, containers=containers, files=stored),
-        upstreams=upstreams,
+        messages=requests,
+        models=await stack.enter_async_context(Models(settings)),
         stopping=stopping,
     )
 
@@ -113,10 +125,10 @@ def locked_data_dir(directory: Path) -> Generator[None, None, None]:
         os.close(lock)
 
 
-def find_rootfs(settings: Settings) -> Path:
-    """The root file system of the image in the settings. Raises `CannotStart`."""
+def find_image(settings: Settings) -> Image:
+    """The image that the settings name. Raises `CannotStart`."""
     try:
-        return Library(settings.image_dir).resolve(settings.image).rootfs
+        return Library(settings.image_dir).resolve(settings.image)
     except ImageError as error:
         raise CannotStart(str(error)) from error
 

@@ -15,11 +15,8 @@ from codecove.api.body import encode_json
 from codecove.api.multipart import Event, PartEnd, PartStart, read_parts
 from codecove.api.services import Services, services
 from codecove.errors import InvalidRequest
-from codecove.files.service import File, Files
+from codecove.files.service import DEFAULT_LIMIT, File, Files
 from codecove.workspaces import Caller
-
-_DEFAULT_PAGE = 20
-_LARGEST_PAGE = 1000
 
 
 async def _upload(request: Request) -> Response:
@@ -67,9 +64,9 @@ async def _list(request: Request) -> Response:
 
 def _limit(value: str | None) -> int:
     if value is None:
-        return _DEFAULT_PAGE
-    if not (value.isascii() and value.isdecimal() and 1 <= int(value[:9]) <= _LARGEST_PAGE):
-        raise InvalidRequest(f"limit: Input should be an integer from 1 to {_LARGEST_PAGE}")
+        return DEFAULT_LIMIT
+    if not (value.isascii() and value.isdecimal() and len(value) < 10):
+        raise InvalidRequest("limit: Input should be a valid integer")
     return int(value)
 
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from codecove.files.service import Files
 from codecove.messages.service import Messages
-from codecove.messages.upstream import Upstreams
+from codecove.models import Models
 from codecove.settings import Settings
 from codecove.store.keys import Keys
 
@@ -21,7 +21,7 @@ class Services:
     keys: Keys
     files: Files
     messages: Messages
-    upstreams: Upstreams
+    models: Models
     stopping: asyncio.Event
     """Set when the server ends: work that still runs is cancelled."""
 

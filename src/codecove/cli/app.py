@@ -3,7 +3,10 @@
 import typer
 
 from codecove import __version__
-from codecove.cli import doctor, keys, serve, settings
+from codecove.cli import keys
+from codecove.cli.doctor import doctor
+from codecove.cli.serve import serve
+from codecove.cli.settings import settings
 
 app = typer.Typer(
     name="cove",
@@ -12,9 +15,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command("serve")(serve.serve)
-app.command("doctor")(doctor.doctor)
-app.command("settings")(settings.settings)
+app.command()(serve)
+app.command()(doctor)
+app.command()(settings)
 app.add_typer(keys.app, name="keys")
 
 

@@ -88,6 +88,9 @@ async def _run(app: Starlette, settings: Settings, config: uvicorn.Config) -> No
                 await stack.enter_async_context(app.router.lifespan_context(app))
             except CannotStart as error:
                 fail(f"Cannot start: {error}")
+            except Exception as error:  # noqa: BLE001  # whatever it is, a person gets a line, not a traceback
+                _log.debug("the start failed unexpectedly", exc_info=True)
+                fail(f"Cannot start: {type(error).__name__}: {error}", "COVE_LOG_LEVEL=debug shows where.")
             await server.serve(sockets=[listener])
             # Uvicorn cancels what is left and does not wait for it; the parts may only close after it.
             if server.server_state.tasks:

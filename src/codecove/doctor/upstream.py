@@ -6,6 +6,7 @@ import httpx2
 from pydantic import SecretStr
 
 from codecove.doctor.finding import Finding, bad, good, warning
+from codecove.models import models_url
 from codecove.settings import Settings
 
 _PATIENCE = 10.0
@@ -25,10 +26,9 @@ async def _ask(part: str, base_url: str, key: SecretStr | None) -> Finding:
     headers = {"anthropic-version": "2023-06-01"}
     if key is not None:
         headers["x-api-key"] = key.get_secret_value()
-    url = f"{base_url.rstrip('/')}/v1/models"
     try:
         async with httpx2.AsyncClient(trust_env=False, timeout=_PATIENCE) as client:
-            answer = await client.get(url, headers=headers)
+            answer = await client.get(models_url(base_url), headers=headers)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         reason = str(error) or type(error).__name__
         return bad(part, f"{base_url}: {reason}", "Start that server, or correct its URL.")
