@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from codecove.demo.process import ServerProcess, running_server
+from codecove.demo.process import ServerProcess, running_server, temporary_data_dir
 
 KEY = "cove-tests"
 
@@ -54,8 +53,7 @@ class Servers:
 @contextlib.contextmanager
 def started(environment: Mapping[str, str]) -> Iterator[Server]:
     """A server with a data directory of its own. When the block ends it is stopped, and nothing of it is left."""
-    with TemporaryDirectory(prefix="cove-test-") as directory:
-        data_dir = Path(directory) / "data"
+    with temporary_data_dir() as data_dir:
         with running_server(data_dir, {"COVE_API_KEY": KEY} | dict(environment)) as process:
             yield Server(process.url, KEY, process)
         assert process.exit_code == 0, f"the server ended with {process.exit_code}:\n{process.log}"

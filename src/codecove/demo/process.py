@@ -3,8 +3,10 @@
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import sysconfig
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,6 +71,20 @@ class ServerProcess:
                     self.url = found[1]
                     self._ready.set()
         self._ready.set()
+
+
+@contextlib.contextmanager
+def temporary_data_dir() -> Iterator[Path]:
+    """A data directory that is removed at the end.
+
+    Never while something is mounted below it: what a server that was killed left mounted would be removed with it.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="codecove-"))
+    try:
+        yield directory
+    finally:
+        if str(directory) not in Path("/proc/self/mountinfo").read_text():
+            shutil.rmtree(directory)
 
 
 @contextlib.contextmanager
