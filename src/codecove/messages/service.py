@@ -1,0 +1,129 @@
+"""Messages requests: what stands between an endpoint and the loop."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from codecove.containers.lease import Lease
+from codecove.containers.service import Containers
+from codecove.files.service import Files
+from codecove.messages import request as requests
+from codecove.messages.history import missing_result, translate, with_placeholders
+from codecove.messages.loop import Loop, LoopLimits, Workshop
+from codecove.messages.protocol import Block, Event, PassedHeaders
+from codecove.messages.request import MessagesRequest
+from codecove.messages.turn_request import first_choice, offered_tools, turn_body
+from codecove.messages.uploads import Resolved, resolve
+from codecove.messages.upstream import Upstreams
+from codecove.settings import Settings
+from codecove.tools.base import Facts
+from codecove.tools.context import ToolLimits
+from codecove.tools.declaration import Declaration
+from codecove.tools.session import ToolSession
+from codecove.workspaces import Caller
+
+
+class Messages:
+    """Answers Messages requests.
+
+    `facts` is what the tool descriptions tell the model of the sandbox.
+    """
+
+    def __init__(
+        self, *, settings: Settings, upstreams: Upstreams, containers: Containers, files: Files, facts: Facts
+    ) -> None:
+        self._settings = settings
+        self._upstreams = upstreams
+        self._containers = containers
+        self._files = files
+        self._facts = facts
+
+    async def stream(
+        self, body: dict[str, Any], caller: Caller, *, headers: PassedHeaders
+    ) -> AsyncGenerator[Event, None]:
+        """The response to a request's `body`, as wire events from `message_start` to `message_stop`.
+
+        Raises a `CodecoveError`: before the first event for a request that can't be served, later when the upstream
+        fails in the middle. Closing the generator, or cancelling what waits for it, closes the upstream's stream,
+        kills what runs and gives the container back. It sends no `ping` of its own.
+        """
+        request = requests.parse(body)
+        resolved = await resolve(request.messages, files=self._files, caller=caller)
+        choice = self._upstreams.choose(request.model)
+        pending = translate(resolved.messages, keep_foreign=choice.is_claude).pending
+        declared = request.declaration
+        if declared is None:
+            if pending:
+                raise missing_result(len(request.messages) - 1, pending[0])
+            loop = self._loop(request, resolved, headers, workshop=None)
+            async with aclosing(loop.events()) as events:
+                async for event in events:
+                    yield event
+            return
+        container_id = await self._container_id(request, caller, pending)
+        async with self._containers.lease(caller, container_id) as lease:
+            workshop = self._workshop(request, declared, lease, resolved, caller)
+            loop = self._loop(request, resolved, headers, workshop=workshop)
+            async with aclosing(loop.events(pending)) as events:
+                async for event in events:
+                    yield event
+
+    async def count_tokens(self, body: dict[str, Any], caller: Caller, *, headers: PassedHeaders) -> dict[str, Any]:
+        """The upstream's count of a request, as a model turn would send it. Raises a `CodecoveError`."""
+        request = requests.parse(body)
+        resolved = await resolve(request.messages, files=self._files, caller=caller)
+        choice = self._upstreams.choose(request.model)
+        messages = with_placeholders(resolved.messages, keep_foreign=choice.is_claude)
+        turn = turn_body(
+            request,
+            translate(messages, keep_foreign=choice.is_claude).messages,
+            model=choice.model,
+            tools=offered_tools(request, self._facts),
+            choice=first_choice(request),
+            tokens_left=None,
+        )
+        return await choice.upstream.count_tokens(turn, headers)
+
+    def _loop(
+        self, request: MessagesRequest, resolved: Resolved, headers: PassedHeaders, *, workshop: Workshop | None
+    ) -> Loop:
+        return Loop(
+            request,
+            resolved.messages,
+            choice=self._upstreams.choose(request.model),
+            workshop=workshop,
+            facts=self._facts,
+            limits=LoopLimits(turns=self._settings.max_turns, seconds=self._settings.max_request_seconds),
+            headers=headers,
+        )
+
+    async def _container_id(self, request: MessagesRequest, caller: Caller, pending: Sequence[Block]) -> str | None:
+        """The container that the request names, or the one that its pending calls belong to."""
+        if request.container_id is not None:
+            return request.container_id
+        for block in pending:
+            found = await self._containers.find_by_call(caller, block["id"])
+            if found is not None:
+                return found
+        return None
+
+    def _workshop(
+        self, request: MessagesRequest, declared: Declaration, lease: Lease, resolved: Resolved, caller: Caller
+    ) -> Workshop:
+        settings = self._settings
+
+        async def save_output(filename: str, data: AsyncIterable[bytes]) -> str:
+            file = await self._files.create(caller, filename=filename, data=data, downloadable=True)
+            return file.id
+
+        session = ToolSession(
+            lease=lease,
+            uploads=resolved.uploads,
+            save_output=save_output,
+            limits=ToolLimits(
+                execution_timeout=settings.execution_timeout,
+                request_budget=request.max_execution_duration,
+                max_file_size=settings.max_file_size,
+            ),
+        )
+        return Workshop(tool=declared.tool, session=session, lease=lease)
