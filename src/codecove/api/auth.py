@@ -6,7 +6,8 @@ from codecove.api.services import services
 from codecove.errors import InvalidRequest, Unauthenticated
 from codecove.workspaces import Caller
 
-API_VERSION = "2023-06-01"
+API_VERSIONS = ("2023-06-01", "2026-10-21")
+"""What clients send: the second is that of the official ones since October 2026. Nothing here differs between them."""
 
 
 async def authorise(request: Request) -> Caller:
@@ -18,8 +19,8 @@ async def authorise(request: Request) -> Caller:
     version = request.headers.get("anthropic-version")
     if not version:
         raise InvalidRequest("anthropic-version: header is required")
-    if version != API_VERSION:
-        raise InvalidRequest(f'anthropic-version: "{version}" is not a valid version; use "{API_VERSION}"')
+    if version not in API_VERSIONS:
+        raise InvalidRequest(f'anthropic-version: "{version}" is not a valid version; use "{API_VERSIONS[-1]}"')
     return caller
 
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from codecove.api.attention import attend
-from codecove.api.auth import API_VERSION, authorise, betas
+from codecove.api.auth import authorise, betas
 from codecove.api.body import encode_json, read_object
 from codecove.api.services import services
 from codecove.api.sse import EventStream
@@ -45,7 +45,7 @@ def _wants_stream(body: dict[str, Any]) -> bool:
 
 
 def _passed(request: Request) -> PassedHeaders:
-    return PassedHeaders(version=API_VERSION, betas=tuple(betas(request)))
+    return PassedHeaders(version=request.headers["anthropic-version"], betas=tuple(betas(request)))
 
 
 ROUTES = [
