@@ -1,0 +1,72 @@
+"""The OCI bundle: what the runtime is told about a container (`config.json`)."""
+
+from typing import Any
+
+AGENT_PATH = "/.codecove/agent"
+_SHARED_MEMORY_BYTES = 64 * 2**20
+_LIMITS = {
+    "RLIMIT_CORE": 0,
+    "RLIMIT_MEMLOCK": 64 * 2**10,
+    "RLIMIT_MSGQUEUE": 64 * 2**10,
+    "RLIMIT_NOFILE": 4096,
+}
+"""The same for every process of the container. Address space and processes are set by the agent on the user's."""
+
+_CAPABILITIES = ["CAP_SETUID", "CAP_SETGID", "CAP_KILL"]
+"""What the agent needs to start processes as the user and to kill them. The user's processes have none."""
+
+_MASKED = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+]
+_READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+
+
+def config(*, cgroup: str, hostname: str = "sandbox") -> dict[str, Any]:
+    """The configuration of one container. All paths in it are relative to the bundle or inside the container."""
+    return {
+        "ociVersion": "1.0.2",
+        "hostname": hostname,
+        "root": {"path": "root", "readonly": False},
+        "process": {
+            "args": [AGENT_PATH],
+            "env": [],
+            "cwd": "/",
+            "user": {"uid": 0, "gid": 0},
+            "noNewPrivileges": True,
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), _CAPABILITIES),
+            "rlimits": [{"type": kind, "soft": value, "hard": value} for kind, value in _LIMITS.items()],
+        },
+        "mounts": _mounts(),
+        "linux": {
+            "cgroupsPath": cgroup,
+            "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")],
+            "maskedPaths": _MASKED,
+            "readonlyPaths": _READ_ONLY,
+        },
+    }
+
+
+def _mounts() -> list[dict[str, Any]]:
+    return [
+        _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
+        _mount("/dev", "tmpfs", "tmpfs", "nosuid", "noexec", "mode=755", "size=64k"),
+        _mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"),
+        _mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", f"size={_SHARED_MEMORY_BYTES}"),  # noqa: S108
+        _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro"),
+        # On the container's own disk. Without this mount gVisor puts a tmpfs there, which has no limit.
+        _mount("/tmp", "bind", "root/tmp", "bind", "nosuid", "nodev"),  # noqa: S108
+    ]
+
+
+def _mount(destination: str, kind: str, source: str, *options: str) -> dict[str, Any]:
+    return {"destination": destination, "type": kind, "source": source, "options": list(options)}

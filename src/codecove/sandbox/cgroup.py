@@ -1,0 +1,174 @@
+"""Control groups, version 1 and 2: the limits of a container's processes as a whole, and the freezer.
+
+The server makes the group and the runtime is started inside it, so that everything of a container is in it from the
+first process on, whatever the runtime, and can be found and killed by it after a crash.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_ROOT: Final = Path("/sys/fs/cgroup")
+_CONTROLLERS: Final = ("memory", "cpu", "pids", "freezer")
+_PERIOD_MICROSECONDS: Final = 20_000
+"""Short, so that a container that has used up its share of one period waits at most that long for the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchies:
+    """Where this machine's control groups are mounted."""
+
+    unified: bool
+    """Version 2 alone. Otherwise version 1, perhaps with a version 2 hierarchy that has few or no controllers."""
+    hybrid: Path | None
+    """Where such a version 2 hierarchy is, if it has controllers: `crun` refuses to work while it is mounted."""
+
+    @property
+    def roots(self) -> Sequence[Path]:
+        """The directories below which a container has a group."""
+        return [_ROOT] if self.unified else [_ROOT / name for name in _CONTROLLERS]
+
+    @property
+    def every_root(self) -> Sequence[Path]:
+        """Those, and where a runtime may have made groups of its own."""
+        return [_ROOT] if self.unified else [path for path in _ROOT.iterdir() if path.is_dir()]
+
+
+def detect() -> Hierarchies:
+    """How this machine's control groups are set up."""
+    if (_ROOT / "cgroup.controllers").exists():
+        return Hierarchies(unified=True, hybrid=None)
+    controllers = _ROOT / "unified/cgroup.controllers"
+    has_controllers = controllers.exists() and controllers.read_text().strip() != ""
+    return Hierarchies(unified=False, hybrid=controllers.parent if has_controllers else None)
+
+
+class Cgroup:
+    """The control group of one container, or the one above all containers of a host."""
+
+    def __init__(self, hierarchies: Hierarchies, name: str) -> None:
+        self._hierarchies = hierarchies
+        self.name = name
+        """The path below every hierarchy's root, such as `/codecove-1a2b3c4d/5e6f…`."""
+
+    def create(self, *, memory_bytes: int, cpus: float, processes: int) -> None:
+        """Make it with its limits. Raises `OSError`, for one when the hierarchy is missing or read-only."""
+        for root in self._hierarchies.roots:
+            if self._hierarchies.unified:
+                self._delegate(root)
+            self._below(root).mkdir(parents=True, exist_ok=True)
+        self.limit_memory(memory_bytes)
+        quota = str(int(cpus * _PERIOD_MICROSECONDS))
+        if self._hierarchies.unified:
+            self._write("cpu", "cpu.max", f"{quota} {_PERIOD_MICROSECONDS}")
+        else:
+            self._write("cpu", "cpu.cfs_period_us", str(_PERIOD_MICROSECONDS))
+            self._write("cpu", "cpu.cfs_quota_us", quota)
+        self._write("pids", "pids.max", str(processes))
+
+    def limit_memory(self, size: int) -> None:
+        """Set the hard limit, in bytes. Nothing is swapped out instead."""
+        unified = self._hierarchies.unified
+        self._write("memory", "memory.max" if unified else "memory.limit_in_bytes", str(size))
+        with contextlib.suppress(FileNotFoundError):
+            self._write("memory", "memory.swap.max" if unified else "memory.swappiness", "0")
+
+    def memory_in_use(self) -> int:
+        """Bytes that can't be given back without killing: anonymous and shared memory, but no cached files."""
+        counted = ("anon", "shmem") if self._hierarchies.unified else ("total_rss", "total_shmem")
+        fields = dict(line.split() for line in self._read("memory", "memory.stat").splitlines())
+        return sum(int(fields[name]) for name in counted)
+
+    def processes(self) -> list[int]:
+        """The pids in it; none if it does not exist."""
+        found: set[int] = set()
+        for root in self._hierarchies.roots:
+            with contextlib.suppress(FileNotFoundError):
+                found.update(int(pid) for pid in (self._below(root) / "cgroup.procs").read_text().split())
+        return sorted(found)
+
+    def entrances(self) -> list[Path]:
+        """The files that a process writes its pid to, to get in."""
+        return [self._below(root) / "cgroup.procs" for root in self._hierarchies.roots]
+
+    def kill(self) -> None:
+        """SIGKILL to all its processes, frozen ones too."""
+        self.thaw()
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stop all its processes where they are."""
+        self._set_frozen(True)
+
+    def thaw(self) -> None:
+        """Let them run on. A frozen process can't be killed under version 1."""
+        with contextlib.suppress(FileNotFoundError):
+            self._set_frozen(False)
+
+    def children(self) -> list["Cgroup"]:
+        """The groups right below it."""
+        names = {
+            path.name
+            for root in self._hierarchies.every_root
+            if self._below(root).is_dir()
+            for path in self._below(root).iterdir()
+            if path.is_dir()
+        }
+        return [Cgroup(self._hierarchies, f"{self.name}/{name}") for name in sorted(names)]
+
+    def remove(self) -> bool:
+        """Remove it everywhere. False if it is still in use somewhere; one that isn't there is removed."""
+        for root in self._hierarchies.every_root:
+            try:
+                _remove_tree(self._below(root))
+            except OSError:
+                return False
+        return True
+
+    def _below(self, root: Path) -> Path:
+        return root / self.name.lstrip("/")
+
+    def _delegate(self, root: Path) -> None:
+        """Version 2 wants each level above to hand the controllers down."""
+        controllers = " ".join(f"+{name}" for name in _CONTROLLERS if name != "freezer")
+        level = root
+        for part in Path(self.name.lstrip("/")).parts:
+            (level / "cgroup.subtree_control").write_text(controllers)
+            level /= part
+            level.mkdir(exist_ok=True)
+
+    def _set_frozen(self, frozen: bool) -> None:
+        if self._hierarchies.unified:
+            self._write("freezer", "cgroup.freeze", "1" if frozen else "0")
+        else:
+            self._write("freezer", "freezer.state", "FROZEN" if frozen else "THAWED")
+
+    def _path(self, controller: str, file: str) -> Path:
+        return self._below(_ROOT if self._hierarchies.unified else _ROOT / controller) / file
+
+    def _write(self, controller: str, file: str, value: str) -> None:
+        # One write call to a file that must exist: creating it is not a thing in this file system.
+        fd = os.open(self._path(controller, file), os.O_WRONLY)
+        try:
+            os.write(fd, value.encode())
+        finally:
+            os.close(fd)
+
+    def _read(self, controller: str, file: str) -> str:
+        return self._path(controller, file).read_text()
+
+
+def _remove_tree(path: Path) -> None:
+    if not path.is_dir():
+        return
+    for child in path.iterdir():
+        if child.is_dir():
+            _remove_tree(child)
+    with contextlib.suppress(FileNotFoundError):
+        path.rmdir()

@@ -1,0 +1,77 @@
+/* What the agent's parts know of each other. One thread, one poll loop: no locks anywhere. */
+#ifndef COVE_AGENT_H
+#define COVE_AGENT_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "protocol.h"
+
+enum {
+    USER = 1000,
+    /* Each execution's processes carry a supplementary group of their own, which an unprivileged process can
+     * neither drop nor change: that is how they are found again, whatever session they have fled to. */
+    FIRST_TAG = 20000,
+    TAGS = 40000,
+};
+
+/* wire.c */
+struct reader {
+    const uint8_t *at, *end;
+};
+void send_frame(uint8_t type, uint32_t id, const void *payload, size_t size);
+void send_bytes(uint8_t type, uint32_t id, const uint8_t *bytes, size_t size); /* in frames of at most CHUNK */
+void send_error(uint32_t id, int number);
+void receive(void); /* reads standard input once and handles every whole frame */
+uint8_t take_u8(struct reader *);
+uint32_t take_u32(struct reader *);
+uint64_t take_u64(struct reader *);
+char *take_string(struct reader *);
+uint8_t *put_u32(uint8_t *, uint32_t);
+uint8_t *put_u64(uint8_t *, uint64_t);
+_Noreturn void give_up(const char *why);
+
+/* execution.c */
+void spawn(uint32_t id, struct reader *);
+void feed(uint32_t id, const uint8_t *bytes, size_t size);
+void stop(uint32_t id);
+void kill_biggest(uint32_t id);
+void reap(void);
+size_t execution_poll(struct pollfd *, size_t room);
+void execution_ready(const struct pollfd *, size_t count);
+
+/* start.c */
+struct program {
+    char **argv, **environment;
+    const char *cwd;
+    int stdio[3];
+    uint64_t address_space;
+    uint32_t processes;
+    gid_t tag;
+};
+/* Starts it as the user. Returns the pid, or -1 with a sentence on what failed written to stdio[2]. */
+pid_t start(const struct program *, int *failure);
+
+/* processes.c */
+void kill_tagged(gid_t tag);
+struct process {
+    pid_t pid;
+    uint64_t resident;
+    gid_t tag;
+};
+struct process biggest_process(void);
+
+/* files.c */
+void stat_path(uint32_t id, struct reader *);
+void list_directory(uint32_t id, struct reader *);
+void open_to_read(uint32_t id, struct reader *);
+void read_open(uint32_t id, struct reader *);
+void open_to_write(uint32_t id, struct reader *);
+void write_open(uint32_t id, const uint8_t *bytes, size_t size);
+void close_open(uint32_t id);
+void make_directory(uint32_t id, struct reader *);
+
+#endif

@@ -1,0 +1,267 @@
+/* The one execution at a time: its pipes, its output, its end. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+enum { PIPE_SIZE = 1 << 20, MAX_ARGUMENTS = 1 << 16, LEFT_OPEN = 256 };
+
+struct stream {
+    int fd;
+    uint8_t head_type, tail_type;
+    uint32_t head_left;
+    uint8_t *ring; /* the last `ring_size` bytes after the head, allocated when the head is full */
+    uint32_t ring_size, ring_used, ring_at;
+    uint64_t dropped;
+};
+
+static struct {
+    bool running, exited, out_of_memory;
+    uint32_t id;
+    pid_t pid;
+    gid_t tag;
+    int status;
+    struct stream out, err;
+    int input;
+    uint8_t pending[CHUNK]; /* of standard input, not yet taken by the program */
+    size_t pending_size, pending_at;
+    bool pending_done;
+} current;
+
+/* Pipes of finished executions that something in the background still holds: read and thrown away, so that it is
+ * neither blocked nor killed by SIGPIPE. */
+static int left_open[LEFT_OPEN];
+static size_t left_count;
+
+static uint8_t scratch[PIPE_SIZE / 4];
+static uint32_t executions;
+
+static void close_fd(int *fd) {
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+}
+
+static void keep_in_ring(struct stream *stream, const uint8_t *bytes, size_t size) {
+    if (stream->ring_size == 0 || (stream->ring == NULL && (stream->ring = malloc(stream->ring_size)) == NULL)) {
+        stream->dropped += size;
+        return;
+    }
+    if (size > stream->ring_size) {
+        stream->dropped += size - stream->ring_size;
+        bytes += size - stream->ring_size;
+        size = stream->ring_size;
+    }
+    uint32_t room = stream->ring_size - stream->ring_used;
+    if (size > room) stream->dropped += size - room;
+    stream->ring_used = size > room ? stream->ring_size : stream->ring_used + (uint32_t)size;
+    size_t first = stream->ring_size - stream->ring_at;
+    if (first > size) first = size;
+    memcpy(stream->ring + stream->ring_at, bytes, first);
+    memcpy(stream->ring, bytes + first, size - first);
+    stream->ring_at = (uint32_t)((stream->ring_at + size) % stream->ring_size);
+}
+
+/* Takes what is there now, at most one buffer full. Returns how much; 0 when there is nothing or no more. */
+static size_t pump(struct stream *stream) {
+    if (stream->fd < 0) return 0;
+    ssize_t got = read(stream->fd, scratch, sizeof scratch);
+    if (got < 0) return 0;
+    if (got == 0) {
+        close_fd(&stream->fd);
+        return 0;
+    }
+    size_t head = (size_t)got < stream->head_left ? (size_t)got : stream->head_left;
+    send_bytes(stream->head_type, current.id, scratch, head);
+    stream->head_left -= (uint32_t)head;
+    if ((size_t)got > head) keep_in_ring(stream, scratch + head, (size_t)got - head);
+    return (size_t)got;
+}
+
+static void finish_stream(struct stream *stream) {
+    /* What it wrote is in the pipe. What somebody else goes on writing must not keep us here. */
+    for (size_t taken = 0, got; taken < PIPE_SIZE && (got = pump(stream)) > 0;) taken += got;
+    if (stream->ring_used > 0) {
+        uint32_t start = stream->ring_used < stream->ring_size ? 0 : stream->ring_at;
+        send_bytes(stream->tail_type, current.id, stream->ring + start, stream->ring_used - start);
+        send_bytes(stream->tail_type, current.id, stream->ring, start);
+    }
+    free(stream->ring);
+    stream->ring = NULL;
+    if (stream->fd < 0) return;
+    if (left_count == LEFT_OPEN) {
+        close(left_open[0]);
+        memmove(left_open, left_open + 1, --left_count * sizeof left_open[0]);
+    }
+    left_open[left_count++] = stream->fd;
+    stream->fd = -1;
+}
+
+static bool user_has_processes(void) {
+    /* Every process the user has descends from a child of ours, as we are the first process. */
+    siginfo_t none = {0};
+    return waitid(P_ALL, 0, &none, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+static void finish(void) {
+    close_fd(&current.input);
+    finish_stream(&current.out);
+    finish_stream(&current.err);
+    current.running = false;
+    uint8_t payload[21], *at = put_u32(payload, (uint32_t)current.status);
+    *at++ = (current.out_of_memory ? EXIT_OUT_OF_MEMORY : 0) | (user_has_processes() ? EXIT_BACKGROUND : 0);
+    at = put_u64(at, current.out.dropped);
+    at = put_u64(at, current.err.dropped);
+    send_frame(EXIT, current.id, payload, sizeof payload);
+}
+
+void reap(void) {
+    int status;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        if (!current.running || pid != current.pid) continue;
+        current.status = status;
+        current.exited = true;
+    }
+    if (current.running && current.exited) finish();
+}
+
+static char **take_strings(struct reader *rest) {
+    uint32_t count = take_u32(rest);
+    if (count > MAX_ARGUMENTS) give_up("too many strings");
+    char **strings = calloc(count + 1, sizeof *strings);
+    if (strings == NULL) give_up("no memory");
+    for (uint32_t i = 0; i < count; i++) strings[i] = take_string(rest);
+    return strings;
+}
+
+static void open_stream(struct stream *stream, int *theirs, uint8_t head_type, uint32_t head, uint32_t tail) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) give_up("pipe");
+    fcntl(ends[0], F_SETPIPE_SZ, PIPE_SIZE);
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    *stream = (struct stream){
+        .fd = ends[0], .head_type = head_type, .tail_type = (uint8_t)(head_type + 2), .head_left = head, .ring_size = tail};
+    *theirs = ends[1];
+}
+
+static int open_input(bool wanted, int *ours) {
+    *ours = -1;
+    if (!wanted) return open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) give_up("pipe");
+    fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    *ours = ends[1];
+    return ends[0];
+}
+
+void spawn(uint32_t id, struct reader *rest) {
+    if (current.running) give_up("a second execution");
+    uint32_t head = take_u32(rest), tail = take_u32(rest);
+    struct program program = {.address_space = take_u64(rest)};
+    program.processes = take_u32(rest);
+    bool has_input = take_u8(rest) != 0;
+    program.cwd = take_string(rest);
+    program.argv = take_strings(rest);
+    program.environment = take_strings(rest);
+    program.tag = (gid_t)(FIRST_TAG + executions++ % TAGS);
+    if (program.argv[0] == NULL) give_up("no arguments");
+
+    current.id = id;
+    current.tag = program.tag;
+    current.exited = current.out_of_memory = current.pending_done = false;
+    current.pending_size = current.pending_at = 0;
+    program.stdio[0] = open_input(has_input, &current.input);
+    open_stream(&current.out, &program.stdio[1], HEAD_STDOUT, head, tail);
+    open_stream(&current.err, &program.stdio[2], HEAD_STDERR, head, tail);
+    int failure;
+    current.pid = start(&program, &failure);
+    for (int i = 0; i < 3; i++) close(program.stdio[i]);
+    free(program.argv);
+    free(program.environment);
+    current.running = true;
+    if (current.pid < 0) { /* as a shell reports it: 127 for what isn't there, 126 for what can't be run */
+        current.status = (failure == ENOENT ? 127 : 126) << 8;
+        finish();
+    }
+}
+
+static void push_input(void) {
+    while (current.input >= 0 && current.pending_at < current.pending_size) {
+        ssize_t put =
+            write(current.input, current.pending + current.pending_at, current.pending_size - current.pending_at);
+        if (put < 0 && errno == EAGAIN) return;
+        if (put < 0) { /* it has closed its end: the rest has no reader */
+            close_fd(&current.input);
+            break;
+        }
+        current.pending_at += (size_t)put;
+    }
+    if (!current.pending_done) send_frame(DONE, current.id, NULL, 0);
+    current.pending_done = true;
+}
+
+void feed(uint32_t id, const uint8_t *bytes, size_t size) {
+    if (!current.running || id != current.id) return; /* it ended while these bytes were on their way */
+    if (size > CHUNK || current.pending_at < current.pending_size) give_up("input out of turn");
+    if (size == 0) close_fd(&current.input);
+    memcpy(current.pending, bytes, size);
+    current.pending_size = size;
+    current.pending_at = 0;
+    current.pending_done = false;
+    push_input();
+}
+
+void stop(uint32_t id) {
+    if (!current.running || id != current.id) return; /* its EXIT is on the way */
+    kill_tagged(current.tag);
+    reap();
+}
+
+void kill_biggest(uint32_t id) {
+    struct process victim = biggest_process();
+    if (victim.pid > 0) {
+        kill(victim.pid, SIGKILL);
+        if (current.running && victim.tag == current.tag) current.out_of_memory = true;
+    }
+    uint8_t payload[12];
+    put_u64(put_u32(payload, (uint32_t)victim.pid), victim.resident);
+    send_frame(VICTIM, id, payload, sizeof payload);
+}
+
+size_t execution_poll(struct pollfd *polled, size_t room) {
+    size_t count = 0;
+    if (current.running) {
+        if (current.out.fd >= 0) polled[count++] = (struct pollfd){current.out.fd, POLLIN, 0};
+        if (current.err.fd >= 0) polled[count++] = (struct pollfd){current.err.fd, POLLIN, 0};
+        if (current.input >= 0 && current.pending_at < current.pending_size)
+            polled[count++] = (struct pollfd){current.input, POLLOUT, 0};
+    }
+    for (size_t i = 0; i < left_count && count < room; i++) polled[count++] = (struct pollfd){left_open[i], POLLIN, 0};
+    return count;
+}
+
+static void drain_left_open(int fd) {
+    ssize_t got = read(fd, scratch, sizeof scratch);
+    if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return;
+    for (size_t i = 0; i < left_count; i++) {
+        if (left_open[i] != fd) continue;
+        close(fd);
+        left_open[i] = left_open[--left_count];
+        return;
+    }
+}
+
+void execution_ready(const struct pollfd *polled, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (polled[i].revents == 0) continue;
+        if (current.running && polled[i].fd == current.out.fd) pump(&current.out);
+        else if (current.running && polled[i].fd == current.err.fd) pump(&current.err);
+        else if (current.running && polled[i].fd == current.input) push_input();
+        else drain_left_open(polled[i].fd);
+    }
+}

@@ -1,0 +1,98 @@
+/* Starting a program as the unprivileged user: vfork, drop everything, exec. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+/* The child of a vfork shares our memory: that is how it says what went wrong. */
+static volatile int failed_with;
+static const char *volatile failed_at;
+
+static void fail(const char *what) {
+    failed_with = errno;
+    failed_at = what;
+    _exit(127);
+}
+
+static void limit(int resource, rlim_t value) {
+    struct rlimit both = {value, value};
+    if (setrlimit(resource, &both) != 0) fail("setrlimit");
+}
+
+static void become_user(gid_t tag) {
+    /* System calls, not the library's functions, which would tell other threads of this (shared) memory. */
+    gid_t groups[1] = {tag};
+    if (syscall(SYS_setgroups, 1, groups) != 0) fail("setgroups");
+    if (syscall(SYS_setresgid, USER, USER, USER) != 0) fail("setresgid");
+    if (syscall(SYS_setresuid, USER, USER, USER) != 0) fail("setresuid");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail("no_new_privs");
+}
+
+/* When the machine itself runs out, the user's processes go before the agent. */
+static void be_first_to_die(void) {
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    ssize_t ignored = write(fd, "500", 3);
+    (void)ignored;
+    close(fd);
+}
+
+static void execute(const struct program *program) {
+    const char *name = program->argv[0];
+    if (strchr(name, '/') != NULL) {
+        execve(name, program->argv, program->environment);
+        return;
+    }
+    const char *path = "/usr/bin:/bin";
+    for (char **entry = program->environment; *entry != NULL; entry++)
+        if (strncmp(*entry, "PATH=", 5) == 0) path = *entry + 5;
+    int worst = ENOENT;
+    while (*path != 0) {
+        size_t length = strcspn(path, ":");
+        char full[4096];
+        if (length > 0 && length + strlen(name) + 2 <= sizeof full) {
+            memcpy(full, path, length);
+            full[length] = '/';
+            strcpy(full + length + 1, name);
+            execve(full, program->argv, program->environment);
+            if (errno != ENOENT && errno != ENOTDIR) worst = errno;
+        }
+        path += length + (path[length] == ':');
+    }
+    errno = worst;
+}
+
+static _Noreturn void child(const struct program *program) {
+    setsid();
+    for (int fd = 0; fd < 3; fd++)
+        if (dup2(program->stdio[fd], fd) < 0) fail("dup2");
+    be_first_to_die();
+    limit(RLIMIT_NPROC, program->processes);
+    limit(RLIMIT_AS, program->address_space);
+    become_user(program->tag);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (chdir(program->cwd) != 0) fail(program->cwd);
+    execute(program);
+    fail(program->argv[0]);
+    _exit(127);
+}
+
+pid_t start(const struct program *program, int *failure) {
+    failed_with = 0;
+    pid_t pid = vfork();
+    if (pid == 0) child(program);
+    if (pid > 0 && failed_with == 0) return pid;
+    *failure = pid < 0 ? errno : failed_with;
+    dprintf(program->stdio[2], "%s: %s\n", pid < 0 ? "vfork" : failed_at, strerror(*failure));
+    return -1;
+}

@@ -1,0 +1,124 @@
+"""The two programs in C, and the layer that every container has over its image: the guest agent, the user, the
+directories it may write."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from codecove.sandbox.bundle import AGENT_PATH
+from codecove.sandbox.errors import SandboxError
+from codecove.sandbox.host import HOME, INPUT_ROOT, OUTPUT_ROOT, WORKING_DIRECTORY
+
+USER_ID = 1000
+_SOURCES = Path(__file__).parent
+_FLAGS = ("-std=gnu11", "-static", "-Os", "-Wall", "-Wextra", "-Werror")
+_FORMAT = "1"
+"""Changes when the layer is made differently from the same sources."""
+
+_DIRECTORIES: Sequence[tuple[str, int, int]] = (
+    # path, mode, owner
+    (".codecove", 0o700, 0),
+    ("dev", 0o755, 0),
+    ("etc", 0o755, 0),
+    ("files", 0o755, USER_ID),
+    (INPUT_ROOT, 0o755, USER_ID),
+    (OUTPUT_ROOT, 0o755, USER_ID),
+    ("home", 0o755, 0),
+    (HOME, 0o755, USER_ID),
+    ("proc", 0o555, 0),
+    ("run", 0o755, 0),
+    ("run/lock", 0o755, 0),
+    ("sys", 0o555, 0),
+    ("tmp", 0o1777, 0),
+    ("var", 0o755, 0),
+    ("var/tmp", 0o1777, 0),
+    (WORKING_DIRECTORY, 0o755, USER_ID),
+)
+_FILES = {
+    "etc/hostname": "sandbox\n",
+    "etc/hosts": "127.0.0.1\tlocalhost sandbox\n::1\tlocalhost\n",
+    "etc/resolv.conf": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What is compiled and laid out once for all containers of an image."""
+
+    directory: Path
+
+    @property
+    def reaper(self) -> Path:
+        """The parent of a sandbox's processes on the host."""
+        return self.directory / "reaper"
+
+    @property
+    def layer(self) -> Path:
+        """What lies over the image's root file system."""
+        return self.directory / "layer"
+
+
+def build(directory: Path, rootfs: Path) -> Built:
+    """Makes it below `directory`, unless it is there already from the same sources and the same image's accounts.
+
+    Raises `SandboxError` when there is no C compiler, or it fails.
+    """
+    accounts = {name: _with_user(rootfs, name, entry) for name, entry in _ACCOUNTS.items()}
+    digest = hashlib.sha256("\0".join([_FORMAT, *_FLAGS, *accounts.values()]).encode())
+    for source in sorted(_SOURCES.glob("*/*.[ch]")):
+        digest.update(source.read_bytes())
+    built = Built(directory / f"guest-{digest.hexdigest()[:16]}")
+    if built.directory.exists():
+        return built
+    made = Built(Path(tempfile.mkdtemp(prefix=".guest-", dir=directory)))
+    try:
+        made.layer.mkdir()
+        for path, mode, owner in _DIRECTORIES:
+            _make_directory(made.layer / path.lstrip("/"), mode, owner)
+        for path, text in {**_FILES, **accounts}.items():
+            (made.layer / path).write_text(text)
+        _compile("guest", made.layer / AGENT_PATH.lstrip("/"))
+        _compile("native", made.reaper)
+        made.directory.rename(built.directory)
+    except BaseException:
+        shutil.rmtree(made.directory)
+        raise
+    return built
+
+
+_ACCOUNTS = {
+    "etc/passwd": f"user:x:{USER_ID}:{USER_ID}::{HOME}:/bin/bash",
+    "etc/group": f"user:x:{USER_ID}:",
+}
+
+
+def _with_user(rootfs: Path, name: str, entry: str) -> str:
+    file = rootfs / name
+    lines = file.read_text().splitlines() if file.is_file() and not file.is_symlink() else []
+    if not any(line.split(":")[2:3] == [str(USER_ID)] for line in lines):
+        lines.append(entry)
+    return "\n".join(lines) + "\n"
+
+
+def _make_directory(path: Path, mode: int, owner: int) -> None:
+    path.mkdir()
+    path.chmod(mode)
+    os.chown(path, owner, owner)
+
+
+def _compile(sources: str, program: Path) -> None:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        raise SandboxError(
+            "no C compiler for the sandbox's two small programs: install one (Debian: apt-get install gcc libc6-dev)"
+        )
+    command = [compiler, *_FLAGS, "-o", str(program), *map(str, sorted((_SOURCES / sources).glob("*.c")))]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own sources
+    if result.returncode != 0:
+        raise SandboxError(f"{program.name} could not be compiled:\n{result.stderr.strip()}")
+    program.chmod(0o700)

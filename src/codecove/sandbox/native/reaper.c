@@ -1,0 +1,49 @@
+/* The parent of one sandbox's processes on the host.
+ *
+ *     reaper FILE... -- COMMAND ARGUMENT...
+ *
+ * Runs COMMAND (an OCI runtime's `run --detach`) in the control groups whose cgroup.procs the FILEs are, and stays
+ * until all processes that descend from it have ended. They have it as their parent once the runtime has left them
+ * behind, so they are reaped the moment they die. Without it that would be up to the machine's first process: until it
+ * got round to it, `runsc delete` would take the dead for alive.
+ *
+ * Ends with COMMAND's status. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void enter(const char *file) {
+    int fd = open(file, O_WRONLY | O_CLOEXEC);
+    /* 0 stands for the process that writes it. */
+    if (fd < 0 || write(fd, "0", 1) != 1) {
+        dprintf(STDERR_FILENO, "reaper: %s: %s\n", file, strerror(errno));
+        _exit(125);
+    }
+    close(fd);
+}
+
+int main(int count, char **arguments) {
+    int command = 1;
+    while (command < count && strcmp(arguments[command], "--") != 0) command++;
+    if (++command >= count || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return 125;
+    pid_t runtime = fork();
+    if (runtime == 0) {
+        for (int i = 1; i < command - 1; i++) enter(arguments[i]);
+        execv(arguments[command], arguments + command);
+        dprintf(STDERR_FILENO, "reaper: %s: %s\n", arguments[command], strerror(errno));
+        _exit(125);
+    }
+    /* The pipes are the sandbox's alone: their end must be seen when it dies. */
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    dup2(null, STDIN_FILENO);
+    dup2(null, STDOUT_FILENO);
+    int result = 125, status;
+    for (pid_t pid; (pid = wait(&status)) > 0 || errno == EINTR;)
+        if (pid == runtime) result = WIFEXITED(status) ? WEXITSTATUS(status) : 125;
+    return result;
+}

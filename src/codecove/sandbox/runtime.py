@@ -1,0 +1,55 @@
+"""The OCI runtimes: how each is called. All do the same with the same bundle."""
+
+import shutil
+from pathlib import Path
+
+from codecove.sandbox import commands
+from codecove.sandbox.cgroup import Hierarchies
+from codecove.sandbox.errors import SandboxError
+
+_FLAGS = {
+    "runsc": (
+        "--platform=systrap",
+        "--network=none",  # loopback alone
+        "--overlay2=none",  # writes go to the container's own disk, where its limit holds
+        "--host-uds=none",
+        "--host-fifo=none",
+    ),
+    "crun": ("--cgroup-manager=disabled",),  # it stays in the group that it was started in
+    "runc": (),
+}
+_WITHOUT_HYBRID = 'umount "$0" && exec "$@"'
+
+
+class Runtime:
+    """One runtime's commands, with its state below `root`."""
+
+    def __init__(self, program: str, root: Path, hierarchies: Hierarchies) -> None:
+        """Raises `SandboxError` when there is no such program, or it is none we know."""
+        path = shutil.which(program)
+        self.name = Path(program).name
+        if self.name not in _FLAGS:
+            raise SandboxError(f"runtime {program!r}: known are {', '.join(_FLAGS)}, or a path to one of them")
+        if path is None:
+            raise SandboxError(f"runtime {program!r} is not installed (Debian: apt-get install {self.name})")
+        self.root = root
+        self._command = [path, "--root", str(root), *_FLAGS[self.name]]
+        if self.name == "crun" and hierarchies.hybrid is not None:
+            # crun gives up where version 2 controllers are mounted beside version 1: it gets a view without them.
+            self._command = [
+                "/usr/bin/unshare",
+                "-m",
+                "sh",
+                "-c",
+                _WITHOUT_HYBRID,
+                str(hierarchies.hybrid),
+                *self._command,
+            ]
+
+    def run_command(self, runtime_id: str, bundle: Path) -> list[str]:
+        """The command that boots a container, its first process on the command's own standard streams."""
+        return [*self._command, "run", "--detach", "--bundle", str(bundle), runtime_id]
+
+    async def delete(self, runtime_id: str) -> None:
+        """Remove what the runtime knows of a container. Raises `CommandFailed`."""
+        await commands.run([*self._command, "delete", "--force", runtime_id])

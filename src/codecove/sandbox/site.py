@@ -1,0 +1,119 @@
+"""All that one container has on this machine: its directory, control group, disk and processes."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+from codecove.sandbox import bundle, commands, layer, memory
+from codecove.sandbox.agent import AgentConnection
+from codecove.sandbox.cgroup import Cgroup
+from codecove.sandbox.errors import SandboxError
+from codecove.sandbox.guestbuild import Built
+from codecove.sandbox.limits import Limits
+from codecove.sandbox.runtime import Runtime
+
+_BOOT_SECONDS = 30.0
+_END_SECONDS = 10.0
+_DETAIL_BYTES = 4000
+_HOST_TASKS_PER_PROCESS = 4
+"""Of gVisor, about two for each process inside; and room for the sandbox itself."""
+_OWN_TASKS = 256
+
+
+class Site:
+    """Makes it and unmakes it. `destroy` works on whatever is there: a half-made container, or a crashed server's."""
+
+    def __init__(self, directory: Path, runtime: Runtime, cgroup: Cgroup) -> None:
+        self._directory = directory
+        self._runtime = runtime
+        self.cgroup = cgroup
+        """Its processes."""
+        self._reaper: asyncio.subprocess.Process | None = None
+
+    @property
+    def _runtime_id(self) -> str:
+        # The last part of the group's name. All have one length, as runsc takes an id's beginning for the id.
+        return self.cgroup.name.rpartition("/")[2]
+
+    async def boot(self, limits: Limits, *, template: Path, rootfs: Path, built: Built) -> AgentConnection:
+        """Start it. Returns when the guest agent has answered.
+
+        Raises `ContainerUnavailable`, `CommandFailed`, `OSError`; then, and when cancelled, `destroy` must follow.
+        """
+        self._directory.mkdir()
+        # The documented limit while it boots: that is the size of memory it will report inside.
+        processes = limits.processes * _HOST_TASKS_PER_PROCESS + _OWN_TASKS
+        self.cgroup.create(memory_bytes=limits.memory_bytes, cpus=limits.cpus, processes=processes)
+        await layer.attach(self._directory, template=template, rootfs=rootfs, guest=built.layer)
+        (self._directory / "config.json").write_text(json.dumps(bundle.config(cgroup=self.cgroup.name)))
+        connection = await self._start(built.reaper)
+        try:
+            async with asyncio.timeout(_BOOT_SECONDS):
+                await connection.ready()
+        except TimeoutError:
+            connection.end(f"the sandbox did not boot within {_BOOT_SECONDS:.0f} s")
+            raise connection.failure() from None
+        except asyncio.CancelledError:
+            connection.end("the start was cancelled")
+            raise
+        self.cgroup.limit_memory(limits.memory_bytes + memory.HEADROOM_BYTES)
+        return connection
+
+    async def destroy(self) -> None:
+        """Remove all of it. Idempotent. Raises `SandboxError` when something can't be removed."""
+        self.cgroup.kill()
+        await self._see_it_end()
+        try:
+            await self._runtime.delete(self._runtime_id)
+        except commands.CommandFailed as error:
+            if "does not exist" not in error.output and "not found" not in error.output:
+                raise
+        await asyncio.to_thread(layer.detach, self._directory)
+        if not self.cgroup.remove():
+            raise SandboxError(f"control group {self.cgroup.name} is still in use")
+
+    async def _start(self, reaper: Path) -> AgentConnection:
+        agent_stdin, to_agent = os.pipe()
+        from_agent, agent_stdout = os.pipe()
+        log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            command = self._runtime.run_command(self._runtime_id, self._directory)
+            self._reaper = await asyncio.create_subprocess_exec(
+                str(reaper),
+                *map(str, self.cgroup.entrances()),
+                "--",
+                *command,
+                cwd=self._directory,
+                env=commands.ENVIRONMENT,
+                stdin=agent_stdin,
+                stdout=agent_stdout,
+                stderr=log,
+            )
+        except BaseException:
+            os.close(to_agent)
+            os.close(from_agent)
+            raise
+        finally:
+            for fd in (agent_stdin, agent_stdout, log):
+                os.close(fd)
+        return AgentConnection(from_agent, to_agent, detail=self._last_lines)
+
+    @property
+    def _log(self) -> Path:
+        return self._directory / "runtime.log"
+
+    def _last_lines(self) -> str:
+        try:
+            return self._log.read_bytes()[-_DETAIL_BYTES:].decode(errors="replace").strip()
+        except OSError:
+            return ""
+
+    async def _see_it_end(self) -> None:
+        """Wait until no process is left."""
+        async with asyncio.timeout(_END_SECONDS):
+            while self.cgroup.processes():
+                await asyncio.sleep(0.002)
+                self.cgroup.kill()
+            if self._reaper is not None:
+                await self._reaper.wait()
