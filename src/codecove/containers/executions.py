@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Update, update
 
 from codecove.store.database import Database
+from codecove.store.finish import to_the_end
 from codecove.store.tables import ContainerRow, ExecutionRow
 from codecove.workspaces import Caller
 
@@ -26,6 +27,7 @@ class Executions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @to_the_end
     async def start(
         self, record: ExecutionRecord, *, caller: Caller, container_id: str, call_id: str, tool: str, now: datetime
     ) -> None:
@@ -43,6 +45,7 @@ class Executions:
             )
             await session.execute(_activity(container_id, now))
 
+    @to_the_end
     async def end(self, record: ExecutionRecord, *, container_id: str, seconds: float, now: datetime) -> None:
         """It has ended, after `seconds` of wall clock."""
         async with self._database.write() as session:
@@ -53,6 +56,7 @@ class Executions:
             )
             await session.execute(_activity(container_id, now))
 
+    @to_the_end
     async def interrupt_unfinished(self) -> None:
         """Mark those that were running when the server last stopped: nobody will end them now."""
         async with self._database.write() as session:

@@ -99,10 +99,8 @@ class Lease:
             raise
         finally:
             self._last_active_at = self._fleet.now()
-            await finish(
-                self._fleet.executions.end(
-                    record, container_id=container_id, seconds=monotonic() - started, now=self._last_active_at
-                )
+            await self._fleet.executions.end(
+                record, container_id=container_id, seconds=monotonic() - started, now=self._last_active_at
             )
 
     async def release(self) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from codecove import ids
 from codecove.containers.policy import Expiry, due
 from codecove.store.database import Database
+from codecove.store.finish import to_the_end
 from codecove.store.tables import CallRow, ContainerEventRow, ContainerFileRow, ContainerRow, ContainerState
 from codecove.workspaces import Caller
 
@@ -35,6 +36,7 @@ class Records:
         self._database = database
         self.expiry = expiry
 
+    @to_the_end
     async def add(self, caller: Caller, container_id: str, now: datetime) -> None:
         """A new container, running."""
         async with self._database.write() as session:
@@ -50,6 +52,7 @@ class Records:
             await session.flush()
             session.add(_event(container_id, now, "running", "created by a request"))
 
+    @to_the_end
     async def take(self, caller: Caller, container_id: str, now: datetime, leased: Collection[str]) -> Taken | None:
         """Use a container: it counts as active now. One that is due, and in nobody's use, expires instead.
 
@@ -78,6 +81,7 @@ class Records:
             )
             return Taken(row.state, row.last_active_at, frozenset(loaded), expired_now)
 
+    @to_the_end
     async def touch(self, container_id: str, now: datetime) -> None:
         """It was active until now."""
         async with self._database.write() as session:
@@ -87,12 +91,14 @@ class Records:
                 .values(last_active_at=now)
             )
 
+    @to_the_end
     async def end(self, container_ids: Iterable[str], state: ContainerState, reason: str, now: datetime) -> None:
         """Those of the containers that are running come to an end, in `state`, for `reason`."""
         async with self._database.write() as session:
             for container_id in container_ids:
                 await _end(session, container_id, state, reason, now)
 
+    @to_the_end
     async def expire_due(self, leased: Collection[str], now: datetime) -> list[str]:
         """Expire what is due; returns the ids."""
         async with self._database.write() as session:
@@ -106,11 +112,13 @@ class Records:
                 await _end(session, container_id, "expired", self.expiry.reason, now)
             return expired
 
+    @to_the_end
     async def running(self) -> list[str]:
         """The containers that are running, of all workspaces."""
         async with self._database.read() as session:
             return list(await session.scalars(select(ContainerRow.id).where(ContainerRow.state == "running")))
 
+    @to_the_end
     async def ending(self, container_id: str) -> tuple[ContainerState, str]:
         """The state that a container is in, and why."""
         async with self._database.read() as session:
@@ -123,17 +131,20 @@ class Records:
             event = (await session.scalars(newest)).one()
             return event.state, event.reason
 
+    @to_the_end
     async def add_files(self, container_id: str, file_ids: Iterable[str]) -> None:
         """These files are in the container now; some may have been before."""
         async with self._database.write() as session:
             for file_id in file_ids:
                 await session.merge(ContainerFileRow(container_id=container_id, file_id=file_id))
 
+    @to_the_end
     async def add_call(self, container_id: str, call_id: str) -> None:
         """A call that is to run in the container later; it may have been named before."""
         async with self._database.write() as session:
             await session.merge(CallRow(call_id=call_id, container_id=container_id))
 
+    @to_the_end
     async def find_by_call(self, caller: Caller, call_id: str) -> str | None:
         """The container of the caller's workspace that a call is to run in."""
         if not ids.is_valid("srvtoolu", call_id):

@@ -1,9 +1,10 @@
 """Files: their rows in the database, their bytes in the blob store."""
 
+import asyncio
 import hashlib
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,7 @@ from codecove.files.blobs import Blobs
 from codecove.files.media_types import SNIFFED_BYTES, media_type
 from codecove.files.names import problem_with
 from codecove.store.database import Database
-from codecove.store.finish import finish
+from codecove.store.finish import to_the_end
 from codecove.store.tables import FileRow
 from codecove.workspaces import Caller
 
@@ -108,9 +109,16 @@ class Files:
             downloadable=downloadable,
             created_at=clock.now(),
         )
-        await finish(self._add(row))
+        try:
+            await self._add(row)
+        except asyncio.CancelledError:
+            # It may have been added all the same, and nobody would ever learn its id.
+            with suppress(NotFound):
+                await self.delete(caller, row.id)
+            raise
         return _file(row)
 
+    @to_the_end
     async def get(self, caller: Caller, file_id: str) -> File:
         """Raises `NotFound`."""
         async with self._database.read() as session:
@@ -118,15 +126,15 @@ class Files:
 
     async def content(self, caller: Caller, file: File) -> AsyncGenerator[bytes, None]:
         """The file's bytes, in pieces. Raises `NotFound` before the first if it has been deleted."""
-        async with self._database.read() as session:
-            row = await _find(session, caller, file.id)
+        blob = await self._blob_of(caller, file)
         try:
-            async with aclosing(self._blobs.get(row.blob)) as pieces:
+            async with aclosing(self._blobs.get(blob)) as pieces:
                 async for piece in pieces:
                     yield piece
         except FileNotFoundError as error:
             raise _not_found(file.id) from error
 
+    @to_the_end
     async def list(
         self,
         caller: Caller,
@@ -157,10 +165,23 @@ class Files:
         page = found[:limit]
         return Page(data=page if before_id is None else page[::-1], has_more=len(found) > limit)
 
+    @to_the_end
     async def delete(self, caller: Caller, file_id: str) -> None:
         """Remove a file, and its bytes if no other file has the same. Raises `NotFound`."""
-        await finish(self._delete(caller, file_id))
+        async with self._database.write() as session:
+            row = await _find(session, caller, file_id)
+            await session.delete(row)
+            await session.flush()
+            shared = await _blob_with(session, row)
+        if shared is None:
+            await self._blobs.delete(row.blob)
 
+    @to_the_end
+    async def _blob_of(self, caller: Caller, file: File) -> str:
+        async with self._database.read() as session:
+            return (await _find(session, caller, file.id)).blob
+
+    @to_the_end
     async def _add(self, row: FileRow) -> None:
         """Add a row whose blob has been written; if the workspace has the same content already, share that."""
         written = row.blob
@@ -173,15 +194,6 @@ class Files:
             raise
         if row.blob != written:
             await self._blobs.delete(written)
-
-    async def _delete(self, caller: Caller, file_id: str) -> None:
-        async with self._database.write() as session:
-            row = await _find(session, caller, file_id)
-            await session.delete(row)
-            await session.flush()
-            shared = await _blob_with(session, row)
-        if shared is None:
-            await self._blobs.delete(row.blob)
 
 
 class _Upload:

@@ -21,9 +21,9 @@ class UnsupportedDatabase(Exception):
 class Database:
     """A database, migrated to the current schema when entered.
 
-    >>> async with Database("sqlite:////var/lib/codecove/data/codecove.db") as database:
-    ...     async with database.write() as session:
-    ...         session.add(row)
+    What uses a transaction is decorated with `@to_the_end`, so that no transaction is ever cancelled: the driver
+    answers a cancellation by closing the connection, and SQLite keeps a closed connection's locks for as long as
+    the cancelled task's traceback holds one of its statements. A test looks for it.
     """
 
     def __init__(self, url: str | URL) -> None:

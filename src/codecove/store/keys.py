@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 from codecove import clock, ids
 from codecove.errors import NotFound, Unauthenticated
 from codecove.store.database import Database
+from codecove.store.finish import to_the_end
 from codecove.store.tables import KeyRow
 from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller
 
@@ -39,6 +40,7 @@ class Keys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @to_the_end
     async def create(self, name: str) -> tuple[str, Key]:
         """Make a key for the default workspace. Returns the secret, which can't be had again, and the key."""
         secret = f"cove-{secrets.token_urlsafe(32)}"
@@ -47,12 +49,14 @@ class Keys:
             session.add(row)
         return secret, _key(row)
 
+    @to_the_end
     async def list(self) -> Sequence[Key]:
         """All keys, revoked ones too, oldest first."""
         async with self._database.read() as session:
             rows = await session.scalars(select(KeyRow).order_by(KeyRow.created_at, KeyRow.id))
             return [_key(row) for row in rows]
 
+    @to_the_end
     async def revoke(self, key_id: str) -> None:
         """Make a key useless from now on; revoking it again changes nothing. Raises `NotFound`."""
         async with self._database.write() as session:
@@ -61,6 +65,7 @@ class Keys:
                 raise NotFound(f"no API key {key_id!r}")
             row.revoked_at = row.revoked_at or clock.now()
 
+    @to_the_end
     async def authenticate(self, secret: str) -> Caller:
         """Who a secret belongs to. Raises `Unauthenticated`."""
         async with self._database.read() as session:
@@ -71,6 +76,7 @@ class Keys:
             raise Unauthenticated("invalid x-api-key")
         return Caller(workspace_id=row.workspace_id, key_id=row.id)
 
+    @to_the_end
     async def ensure(self, secret: str | None) -> None:
         """Make `secret` (`COVE_API_KEY`) a key of the default workspace, and earlier values of it useless.
 
