@@ -6,11 +6,14 @@ object, and says at the end what closes the object.
 """
 
 import json
+import math
 import re
 from typing import Any, Literal
 
 MAX_DEPTH = 100
 """Nesting beyond this is refused: the parsers of some clients stop at little more."""
+MAX_DIGITS = 1000
+"""Longer numbers are refused, for the same reason."""
 
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _SPACE = " \t\n\r"
@@ -204,10 +207,14 @@ class JsonPrefix:
     def _number(self, text: str, at: int) -> int:
         number = _NUMBER_PREFIX.match(text, at)
         end = number.end() if number else at
+        if end - at > MAX_DIGITS:
+            raise _Broken(f"a number has more than {MAX_DIGITS} characters")
         if end == len(text):
             raise _Incomplete
         if not _NUMBER.fullmatch(text, at, end) or text[end] not in ",]}" + _SPACE:
             raise _Broken(f"{text[at : end + 1]!r} is not a number")
+        if math.isinf(float(text[at:end])):
+            raise _Broken(f"the number {text[at:end]} is too large")
         self._expect = "comma_or_end"
         return end
 
