@@ -7,6 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner, Result
+
+from codecove.cli.app import app
+
 READY = "codecove is ready at "
 
 COVE = str(Path(sysconfig.get_path("scripts"), "cove"))
@@ -32,6 +37,14 @@ def cove(
         timeout=60,
         check=False,
     )
+
+
+def invoke(*arguments: str, settings: Mapping[str, str] | None = None) -> Result:
+    """The same in this process, which is faster; for what ends before it starts anything."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("COVE_")]:
+            patch.delenv(name)
+        return CliRunner().invoke(app, list(arguments), env=environment(settings), catch_exceptions=False)
 
 
 @contextmanager

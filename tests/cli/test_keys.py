@@ -6,12 +6,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.cli.cove import cove, serving
+from tests.cli.cove import invoke, serving
 
 
 def keys(data_dir: Path, *arguments: str) -> str:
-    done = cove("keys", *arguments, "--data-dir", str(data_dir))
-    assert done.returncode == 0, done.stderr
+    done = invoke("keys", *arguments, "--data-dir", str(data_dir))
+    assert done.exit_code == 0, done.stderr
     return done.stdout
 
 
@@ -36,16 +36,16 @@ def test_secret_is_not_in_the_database(tmp_path: Path) -> None:
 
 
 def test_unknown_key_can_not_be_revoked(tmp_path: Path) -> None:
-    done = cove("keys", "revoke", "apikey_x", "--data-dir", str(tmp_path))
-    assert done.returncode == 1
+    done = invoke("keys", "revoke", "apikey_x", "--data-dir", str(tmp_path))
+    assert done.exit_code == 1
     assert "apikey_x" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_data_directory_that_can_not_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = cove("keys", "list", "--data-dir", str(tmp_path / "file/data"))
-    assert done.returncode == 3
+    done = invoke("keys", "list", "--data-dir", str(tmp_path / "file/data"))
+    assert done.exit_code == 3
     assert "file/data" in done.stderr
     assert "Traceback" not in done.stderr
 

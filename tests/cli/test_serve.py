@@ -3,6 +3,9 @@
 import json
 import signal
 import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -10,6 +13,7 @@ import pytest
 
 from tests.cli.cove import cove, serving
 from tests.support.server import leftovers
+from tests.support.sse import read_events
 
 
 def test_port_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
@@ -77,3 +81,40 @@ def test_log_is_json_when_asked_for(tmp_path: Path, image: Path) -> None:
     assert (request["method"], request["path"], request["status"]) == ("GET", "/v1/nothing", 404)
     assert request["request_id"].startswith("req_")
     assert "sesame" not in stderr
+
+
+@contextmanager
+def long_stream(url: str) -> Iterator[Iterator[str]]:
+    """The lines of a stream whose code has begun to run, and would for ten minutes."""
+    body = {
+        "model": "codecove/blocks",
+        "max_tokens": 100,
+        "stream": True,
+        "messages": [{"role": "user", "content": "```bash\nsleep 600\n```"}],
+        "tools": [{"type": "code_execution_20250825", "name": "code_execution"}],
+    }
+    headers = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+    with (
+        httpx2.Client(trust_env=False, timeout=60) as client,
+        client.stream("POST", f"{url}/v1/messages", json=body, headers=headers) as answer,
+    ):
+        lines = answer.iter_lines()
+        # The call's input is complete, so that it runs, or is about to.
+        while "partial_json" not in (line := next(lines)) or "600" not in line:
+            pass
+        yield lines
+
+
+@pytest.mark.sandbox
+def test_running_stream_is_told_that_the_server_stops(tmp_path: Path, image: Path) -> None:
+    with serving(tmp_path, COVE_API_KEY="k") as (process, url):
+        with long_stream(url) as lines:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)  # without the grace period
+            last = list(read_events(lines))[-1]
+        assert last["error"]["type"] == "overloaded_error"
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0, stderr
+    assert "Traceback" not in stderr
+    assert leftovers(tmp_path) == []

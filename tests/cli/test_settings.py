@@ -6,7 +6,7 @@ import pytest
 
 from codecove import __version__
 from codecove.cli.reference import settings_markdown
-from tests.cli.cove import cove
+from tests.cli.cove import cove, invoke
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -21,7 +21,7 @@ def test_version_is_printed() -> None:
 
 
 def test_help_lists_every_verb() -> None:
-    shown = cove("--help").stdout
+    shown = invoke("--help").stdout
     assert all(verb in shown for verb in ("serve", "keys", "doctor", "settings", "image", "version"))
 
 
@@ -37,9 +37,12 @@ def test_help_lists_every_verb() -> None:
         ({"COVE_CONFIG": "/nowhere/codecove.toml"}, "COVE_CONFIG"),
     ],
 )
-def test_wrong_setting_is_named(settings: dict[str, str], named: str, tmp_path: Path) -> None:
-    done = cove("serve", "--data-dir", str(tmp_path / "data"), settings=settings, cwd=tmp_path)
-    assert done.returncode == 3
+def test_wrong_setting_is_named(
+    settings: dict[str, str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = invoke("serve", "--data-dir", str(tmp_path / "data"), settings=settings)
+    assert done.exit_code == 3
     assert named in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
@@ -49,32 +52,37 @@ def test_wrong_setting_is_named(settings: dict[str, str], named: str, tmp_path: 
 @pytest.mark.parametrize(
     ("text", "named"), [("prot = 1\n", "prot"), ("port = \n", "not valid TOML"), ('port = "x"\n', "COVE_PORT")]
 )
-def test_wrong_config_file_is_named(text: str, named: str, tmp_path: Path) -> None:
+def test_wrong_config_file_is_named(text: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "codecove.toml").write_text(text)
-    done = cove("settings", cwd=tmp_path)
-    assert done.returncode == 3
+    done = invoke("settings")
+    assert done.exit_code == 3
     assert named in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_secret_of_a_wrong_setting_is_not_shown(tmp_path: Path) -> None:
+def test_secret_of_a_wrong_setting_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "codecove.toml").write_text('api_key = ["sesame"]\n')
-    done = cove("settings", cwd=tmp_path)
-    assert done.returncode == 3
+    done = invoke("settings")
+    assert done.exit_code == 3
     assert "sesame" not in done.stderr + done.stdout
 
 
 def test_typing_error_in_a_variable_is_reported() -> None:
-    done = cove("settings", settings={"COVE_UPSTREAM_ULR": "http://127.0.0.1:1"})
-    assert done.returncode == 0
+    done = invoke("settings", settings={"COVE_UPSTREAM_ULR": "http://127.0.0.1:1"})
+    assert done.exit_code == 0
     assert "COVE_UPSTREAM_ULR" in done.stderr
     assert "did you mean COVE_UPSTREAM_URL?" in done.stderr
 
 
-def test_settings_are_listed_with_where_they_stand_but_secrets_are_not(tmp_path: Path) -> None:
+def test_settings_are_listed_with_where_they_stand_but_secrets_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "codecove.toml").write_text("port = 4321\nmax_turns = 7\n")
-    done = cove("settings", settings={"COVE_API_KEY": "sesame", "COVE_PORT": "1234"}, cwd=tmp_path)
-    assert done.returncode == 0
+    done = invoke("settings", settings={"COVE_API_KEY": "sesame", "COVE_PORT": "1234"})
+    assert done.exit_code == 0
     assert "1234" in done.stdout
     assert "4321" not in done.stdout
     assert "sesame" not in done.stdout
@@ -83,4 +91,4 @@ def test_settings_are_listed_with_where_they_stand_but_secrets_are_not(tmp_path:
 
 def test_other_programs_variables_change_nothing() -> None:
     foreign = {"ANTHROPIC_API_KEY": "x", "ANTHROPIC_BASE_URL": "http://127.0.0.1:1", "PORT": "1"}
-    assert cove("settings", settings=foreign).stdout == cove("settings").stdout
+    assert invoke("settings", settings=foreign).stdout == invoke("settings").stdout

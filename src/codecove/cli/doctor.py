@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from codecove.cli.configuration import load_settings
 from codecove.doctor import machine, sandbox, upstream
@@ -54,9 +55,14 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
 
 
 def _show(finding: Finding, console: Console) -> None:
-    console.print(f"{_MARKS[finding.verdict]} [bold]{escape(finding.part):<18}[/] {escape(finding.found)}")
+    line = Table.grid(padding=(0, 1))
+    line.add_column(width=4)
+    line.add_column(width=17, overflow="fold")
+    line.add_column()
+    line.add_row(_MARKS[finding.verdict], f"[bold]{escape(finding.part)}[/]", escape(finding.found))
     if finding.remedy:
-        console.print(f"{'':<23} -> {escape(finding.remedy)}")
+        line.add_row("", "", f"[italic]-> {escape(finding.remedy)}[/]")
+    console.print(line)
 
 
 def _summary(found: list[Finding]) -> str:

@@ -1,12 +1,14 @@
 """Whether a container's limits hold: each is run into, in a container with small ones."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
-from codecove.doctor.finding import Finding, bad, good
+from codecove.doctor.finding import Finding, bad, good, warning
+from codecove.doctor.throttling import times_throttled
 from codecove.sandbox.host import Container, Execution
 from codecove.sandbox.limits import Limits
 
-SMALL = Limits(memory_bytes=256 * 2**20, disk_bytes=64 * 2**20, cpus=1.0, processes=32, output_bytes=64 * 2**10)
+SMALL = Limits(memory_bytes=256 * 2**20, disk_bytes=64 * 2**20, cpus=0.5, processes=32, output_bytes=64 * 2**10)
 
 _NOT_HELD = "Do not run untrusted code here. Check the runtime's version and the control groups above."
 
@@ -28,6 +30,11 @@ else: print('no limit')
 finally:
     for process in started: process.kill()
 """
+_BUSY = """
+import time
+end = time.monotonic() + 1
+while time.monotonic() < end: pass
+"""
 _OUTPUT = "print('x' * (1 << 20))"
 _TIME = "import time; time.sleep(60)"
 _NETWORK = """
@@ -41,10 +48,11 @@ else: print('connected')
 _USER = "import os; print(os.getuid())"
 
 
-async def check(container: Container) -> AsyncIterator[Finding]:
-    """Run into every limit of a container that was made with `SMALL`."""
+async def check(container: Container, directory: Path) -> AsyncIterator[Finding]:
+    """Run into every limit of a container that was made with `SMALL` by a host that works in `directory`."""
     for part, test in _TESTS.items():
         yield await test(part, container)
+    yield await _cpu(container, directory)
     after = await _python(container, "print('still here')")
     if after.return_code == 0:
         yield good("after the limits", "the container still works")
@@ -112,6 +120,20 @@ async def _user(part: str, container: Container) -> Finding:
     if uid.isdecimal() and int(uid) > 0:
         return good(part, f"code runs unprivileged, as user {uid}")
     return bad(part, f"code runs as user {uid or '?'}", _NOT_HELD)
+
+
+async def _cpu(container: Container, directory: Path) -> Finding:
+    part = "cpu limit"
+    before = times_throttled(directory)
+    await _python(container, _BUSY)
+    after = times_throttled(directory)
+    if before is None or after is None:
+        return warning(part, "the container's control group was not found", "See docs/security.md for what sets it.")
+    if after > before:
+        return good(part, f"half a CPU is the limit: a busy program was held back {after - before} times")
+    return warning(
+        part, "half a CPU is the limit, but a busy program was not held back", "Try again on an idle machine."
+    )
 
 
 _TESTS: dict[str, Callable[[str, Container], Awaitable[Finding]]] = {

@@ -79,7 +79,7 @@ async def _container(settings: Settings, rootfs: Path) -> AsyncIterator[Finding]
                 yield bad("container", f"6 * 7 gave exit {run.return_code}: {said}", "Check it: cove image test")
                 return
             yield good("container", f"booted in {booted - begun:.2f} s, ran Python in {run.seconds:.2f} s")
-            async for finding in limits.check(container):
+            async for finding in limits.check(container, directory):
                 yield finding
         yield _removed(directory)
     except SandboxError as error:
