@@ -40,6 +40,8 @@ void feed(uint32_t id, const uint8_t *bytes, size_t size);
 void stop(uint32_t id);
 void kill_biggest(uint32_t id);
 void reap(void);
+bool has_user_processes(void);
+void look_around(void); /* to be called now and then while the user has processes */
 size_t execution_poll(struct pollfd *, size_t room);
 void execution_ready(const struct pollfd *, size_t count);
 
@@ -55,14 +57,21 @@ struct program {
 /* Starts it as the user. Returns the pid, or -1 with a sentence on what failed written to stdio[2]. */
 pid_t start(const struct program *, int *failure);
 
+/* filter.c */
+int set_filter(void); /* for the calling process and all it starts; 0, or -1 and errno */
+
 /* processes.c */
+long milliseconds(void); /* of a clock that never goes back */
 void kill_tagged(gid_t tag);
+/* A fork bomb in the background fills the process limit to the brim and leaves the next execution neither processes nor
+ * time. If the user's processes are nearly `limit`, most of them without this tag: kill all that do not have it. */
+void make_room(gid_t tag, uint32_t limit);
 struct process {
     pid_t pid;
     uint64_t resident;
     gid_t tag;
 };
-struct process biggest_process(void);
+struct process kill_biggest_process(void); /* pid 0: the user has none */
 
 /* files.c */
 void stat_path(uint32_t id, struct reader *);

@@ -10,7 +10,7 @@
 
 #include "agent.h"
 
-enum { PIPE_SIZE = 1 << 20, MAX_ARGUMENTS = 1 << 16, LEFT_OPEN = 256 };
+enum { PIPE_SIZE = 1 << 20, MAX_ARGUMENTS = 1 << 16, LEFT_OPEN = 256, FLOOD_PAUSE_US = 1000 };
 
 struct stream {
     int fd;
@@ -26,6 +26,7 @@ static struct {
     uint32_t id;
     pid_t pid;
     gid_t tag;
+    uint32_t process_limit;
     int status;
     struct stream out, err;
     int input;
@@ -76,6 +77,8 @@ static size_t pump(struct stream *stream) {
         close_fd(&stream->fd);
         return 0;
     }
+    /* A flood: let the pipe fill, for one switch from the program to us and back costs more than the copying. */
+    if (stream->head_left == 0 && (size_t)got < sizeof scratch && !current.exited) usleep(FLOOD_PAUSE_US);
     size_t head = (size_t)got < stream->head_left ? (size_t)got : stream->head_left;
     send_bytes(stream->head_type, current.id, scratch, head);
     stream->head_left -= (uint32_t)head;
@@ -102,7 +105,7 @@ static void finish_stream(struct stream *stream) {
     stream->fd = -1;
 }
 
-static bool user_has_processes(void) {
+bool has_user_processes(void) {
     /* Every process the user has descends from a child of ours, as we are the first process. */
     siginfo_t none = {0};
     return waitid(P_ALL, 0, &none, WEXITED | WNOHANG | WNOWAIT) == 0;
@@ -114,7 +117,7 @@ static void finish(void) {
     finish_stream(&current.err);
     current.running = false;
     uint8_t payload[21], *at = put_u32(payload, (uint32_t)current.status);
-    *at++ = (current.out_of_memory ? EXIT_OUT_OF_MEMORY : 0) | (user_has_processes() ? EXIT_BACKGROUND : 0);
+    *at++ = (current.out_of_memory ? EXIT_OUT_OF_MEMORY : 0) | (has_user_processes() ? EXIT_BACKGROUND : 0);
     at = put_u64(at, current.out.dropped);
     at = put_u64(at, current.err.dropped);
     send_frame(EXIT, current.id, payload, sizeof payload);
@@ -173,6 +176,8 @@ void spawn(uint32_t id, struct reader *rest) {
 
     current.id = id;
     current.tag = program.tag;
+    current.process_limit = program.processes;
+    look_around();
     current.exited = current.out_of_memory = current.pending_done = false;
     current.pending_size = current.pending_at = 0;
     program.stdio[0] = open_input(has_input, &current.input);
@@ -222,12 +227,13 @@ void stop(uint32_t id) {
     reap();
 }
 
+void look_around(void) {
+    if (current.process_limit > 0 && has_user_processes()) make_room(current.tag, current.process_limit);
+}
+
 void kill_biggest(uint32_t id) {
-    struct process victim = biggest_process();
-    if (victim.pid > 0) {
-        kill(victim.pid, SIGKILL);
-        if (current.running && victim.tag == current.tag) current.out_of_memory = true;
-    }
+    struct process victim = kill_biggest_process();
+    if (victim.pid > 0 && current.running && victim.tag == current.tag) current.out_of_memory = true;
     uint8_t payload[12];
     put_u64(put_u32(payload, (uint32_t)victim.pid), victim.resident);
     send_frame(VICTIM, id, payload, sizeof payload);

@@ -13,7 +13,7 @@
 
 #include "agent.h"
 
-enum { POLLED = 1 + 3 + 256 };
+enum { POLLED = 1 + 3 + 256, LOOK_EVERY_MS = 500 };
 
 static void ignore(int number) { (void)number; }
 
@@ -39,16 +39,22 @@ int main(void) {
 
     sigset_t none;
     sigemptyset(&none);
+    const struct timespec pause = {0, LOOK_EVERY_MS * 1000000L};
+    long looked = 0;
     for (;;) {
         struct pollfd polled[POLLED] = {{STDIN_FILENO, POLLIN, 0}};
         size_t count = 1 + execution_poll(polled + 1, POLLED - 1);
         /* SIGCHLD gets through only here, so none can be missed. */
-        int ready = ppoll(polled, count, NULL, &none);
+        int ready = ppoll(polled, count, has_user_processes() ? &pause : NULL, &none);
         if (ready < 0 && errno != EINTR) give_up("poll");
         if (ready > 0) {
             execution_ready(polled + 1, count - 1);
             if (polled[0].revents != 0) receive();
         }
         reap();
+        if (milliseconds() - looked >= LOOK_EVERY_MS) {
+            look_around();
+            looked = milliseconds();
+        }
     }
 }

@@ -11,10 +11,8 @@
 
 #include "agent.h"
 
-enum {
-    STOP_PASSES = 6,
-    PATIENCE_MS = 800, /* after this the earlier executions' background processes are no longer spared */
-};
+/* After this the other executions' processes are no longer spared. */
+enum { PATIENCE_MS = 800 };
 
 struct status {
     char state;
@@ -57,40 +55,74 @@ static void visit(visitor visitor, void *context) {
     closedir(directory);
 }
 
-struct pass {
+/* Everything of the user holds still while we look: nothing forks, nothing grows, nothing takes our CPU time. One
+ * system call each, however many there are. */
+static void hold_still(void) { kill(-1, SIGSTOP); }
+
+static void go_on(void) { kill(-1, SIGCONT); }
+
+struct selection {
     gid_t tag;
-    int signal, hit;
+    bool other; /* those that do not have the tag */
+    uint32_t count;
 };
 
-static void signal_tagged(pid_t pid, const struct status *status, void *context) {
-    struct pass *pass = context;
-    if (status->tag != pass->tag || (pass->signal == SIGSTOP && status->state == 'T')) return;
-    kill(pid, pass->signal);
-    pass->hit++;
+static bool is_selected(const struct status *status, const struct selection *selection) {
+    return (status->tag == selection->tag) != selection->other;
 }
 
-static int signal_all(gid_t tag, int number) {
-    struct pass pass = {tag, number, 0};
-    visit(signal_tagged, &pass);
-    return pass.hit;
+static void count_one(pid_t pid, const struct status *status, void *context) {
+    struct selection *selection = context;
+    (void)pid;
+    selection->count += is_selected(status, selection);
 }
 
-static long milliseconds(void) {
+static void kill_one(pid_t pid, const struct status *status, void *context) {
+    struct selection *selection = context;
+    if (!is_selected(status, selection)) return;
+    kill(pid, SIGKILL);
+    selection->count++;
+}
+
+long milliseconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-void kill_tagged(gid_t tag) {
+static void kill_selected(gid_t tag, bool other) {
     long began = milliseconds();
-    /* Stopped first and killed then: as long as they are only stopped they fill the user's process limit, so that a
-     * fork bomb can't grow back between two looks at /proc. */
-    for (int pass = 0; pass < STOP_PASSES && signal_all(tag, SIGSTOP) > 0; pass++) continue;
-    while (signal_all(tag, SIGKILL) > 0) {
-        if (milliseconds() - began > PATIENCE_MS) kill(-1, SIGKILL);
+    for (;;) {
+        struct selection selection = {tag, other, 0};
+        hold_still();
+        visit(kill_one, &selection);
         reap();
-        usleep(1000);
+        if (selection.count == 0) break;
+        if (milliseconds() - began > PATIENCE_MS) kill(-1, SIGKILL);
+        usleep(500);
     }
+    go_on();
+}
+
+void kill_tagged(gid_t tag) { kill_selected(tag, false); }
+
+static uint32_t count_processes(void) {
+    DIR *directory = opendir("/proc");
+    if (directory == NULL) give_up("no /proc");
+    uint32_t count = 0;
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        count += entry->d_name[0] >= '1' && entry->d_name[0] <= '9';
+    closedir(directory);
+    return count - 1; /* without ourselves */
+}
+
+void make_room(gid_t tag, uint32_t limit) {
+    if (count_processes() < limit - limit / 8) return;
+    struct selection earlier = {tag, true, 0};
+    hold_still();
+    visit(count_one, &earlier);
+    if (earlier.count > limit / 2) kill_selected(tag, true);
+    go_on();
 }
 
 static void keep_biggest(pid_t pid, const struct status *status, void *context) {
@@ -98,8 +130,13 @@ static void keep_biggest(pid_t pid, const struct status *status, void *context) 
     if (status->resident >= biggest->resident) *biggest = (struct process){pid, status->resident, status->tag};
 }
 
-struct process biggest_process(void) {
+struct process kill_biggest_process(void) {
     struct process biggest = {0, 0, 0};
+    hold_still();
     visit(keep_biggest, &biggest);
+    /* First on, then killed: where a process group has no parent in its session, as the user's have none, gVisor sends
+     * SIGHUP to its stopped members when one of them ends. */
+    go_on();
+    if (biggest.pid > 0) kill(biggest.pid, SIGKILL);
     return biggest;
 }

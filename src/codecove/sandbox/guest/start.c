@@ -78,6 +78,7 @@ static _Noreturn void child(const struct program *program) {
     limit(RLIMIT_NPROC, program->processes);
     limit(RLIMIT_AS, program->address_space);
     become_user(program->tag);
+    if (set_filter() != 0) fail("seccomp");
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
