@@ -1,14 +1,18 @@
 """Tool calls as the server makes them: real containers, leases, files and database."""
 
+import json
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from codecove import ids
+from codecove.clock import now
 from codecove.containers.lease import Lease
 from codecove.containers.service import Containers
 from codecove.files.blobs import Blobs
@@ -22,6 +26,7 @@ from codecove.tools.context import ToolLimits
 from codecove.tools.session import ToolSession, Upload
 from codecove.tools.versions import VERSIONS
 from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller
+from tests.tools.strict import assert_strict
 
 CALLER = Caller(workspace_id=DEFAULT_WORKSPACE_ID, key_id="apikey_01" + "0" * 22)
 MAX_FILE_SIZE = 10**6
@@ -38,7 +43,10 @@ class Request:
     async def call(self, name: str, **given: Any) -> dict[str, Any]:
         """The result block of one call of the newer tool, or of the older one when that has the name."""
         kind = "code_execution_20250522" if name == "code_execution" else "code_execution_20250825"
-        return await self.session.execute(VERSIONS[kind], Call(ids.new("srvtoolu"), name, given))
+        block = await self.session.execute(VERSIONS[kind], Call(ids.new("srvtoolu"), name, given))
+        assert_strict(block)
+        json.dumps(block, ensure_ascii=False).encode()
+        return block
 
     async def python(self, code: str) -> dict[str, Any]:
         return content_of(await self.call("code_execution", code=code))
@@ -68,11 +76,24 @@ class Request:
 
 
 @dataclass
+class Clock:
+    ahead: timedelta = timedelta()
+
+    def now(self) -> datetime:
+        return now() + self.ahead
+
+
+@dataclass
 class Server:
-    """What outlives a request."""
+    """What outlives a request: the parts of a server below its API."""
 
     containers: Containers
     files: Files
+    host: LocalHost
+    clock: Clock
+    shared_container: str | None = None
+    """Used by all tests that don't care which container they have."""
+    made: set[str] = field(default_factory=set)
 
     @asynccontextmanager
     async def request(
@@ -89,6 +110,20 @@ class Server:
                 limits=ToolLimits(**{"execution_timeout": 60, "max_file_size": MAX_FILE_SIZE, **limits}),
             )
             yield Request(session, lease, self.files)
+            if lease.container_id is not None:
+                self.made.add(lease.container_id)
+
+    async def expire_containers(self) -> None:
+        """Let the time of all containers pass."""
+        self.clock.ahead += timedelta(hours=2)
+        await self.containers.sweep()
+        self.shared_container = None
+
+    async def delete_containers(self) -> None:
+        """All but the shared one."""
+        for container_id in self.made - {self.shared_container}:
+            await self.host.delete(container_id)
+        self.made.clear()
 
     async def upload(self, name: str, data: bytes) -> Upload:
         async def chunks() -> AsyncIterator[bytes]:
@@ -104,21 +139,41 @@ def content_of(block: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-@pytest.fixture
-async def server(tmp_path: Path, image: Path) -> AsyncIterator[Server]:
-    """A server's parts below the API, with small containers."""
-    limits = Limits(disk_bytes=64 * 2**20, output_bytes=100_000)
+@asynccontextmanager
+async def running_server(directory: Path, config: HostConfig) -> AsyncIterator[Server]:
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database(f"sqlite:///{tmp_path}/codecove.db"))
-        config = HostConfig(directory=tmp_path / "host", rootfs=image, limits=limits)
+        database = await stack.enter_async_context(Database(f"sqlite:///{directory}/codecove.db"))
         host = await stack.enter_async_context(LocalHost(config))
-        containers = Containers(database=database, host=host, idle_expiry=3600)
+        time = Clock()
+        containers = Containers(database=database, host=host, idle_expiry=3600, now=time.now)
         await stack.enter_async_context(containers)
-        files = Files(database=database, blobs=Blobs(tmp_path / "blobs"), max_size=MAX_FILE_SIZE)
-        yield Server(containers, files)
+        files = Files(database=database, blobs=Blobs(directory / "blobs"), max_size=MAX_FILE_SIZE)
+        yield Server(containers, files, host, time)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def package_server(tmp_path_factory: pytest.TempPathFactory, image: Path) -> AsyncIterator[Server]:
+    directory = tmp_path_factory.mktemp("tools")
+    limits = Limits(disk_bytes=64 * 2**20, output_bytes=100_000)
+    async with running_server(directory, HostConfig(directory / "host", image, limits=limits)) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def server(package_server: Server) -> AsyncIterator[Server]:
+    """A server with small containers. What a test makes in it is gone after the test."""
+    yield package_server
+    await package_server.delete_containers()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def request_(server: Server) -> AsyncIterator[Request]:
-    async with server.request() as request:
+    """A request whose container has empty directories."""
+    async with server.request(server.shared_container) as request:
+        container = await request.container()
+        await container.run(["bash", "-c", _CLEAN], env={}, timeout=10)
+        server.shared_container = container.id
         yield request
+
+
+_CLEAN = "find /workspace /tmp /files /home/user -mindepth 1 -delete 2>/dev/null; mkdir -p /files/input /files/output"

@@ -59,7 +59,7 @@ def test_a_text_that_occurs_often_is_refused_with_the_count_and_the_lines() -> N
         replace_once("x", "a\nb\na\na\n", "a\n", "")
     assert refused.value.code == "invalid_tool_input"
     assert "occurs 3 times in x (at lines 1, 3, 4)" in refused.value.message
-    with pytest.raises(ToolFailure, match="occurs 50 times .* 10, …"):
+    with pytest.raises(ToolFailure, match=r"occurs 50 times .* 10, …"):
         replace_once("x", "a\n" * 50, "a", "b")
 
 

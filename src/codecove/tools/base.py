@@ -34,7 +34,8 @@ class Facts:
     cpus: float
     execution_timeout: float
     """Seconds."""
-    python_version: str
+    python_version: str | None = None
+    """None when the image doesn't say."""
     libraries: tuple[str, ...] = ()
     """Python packages of the image that are worth a mention, in this order."""
     programs: tuple[str, ...] = ()

@@ -1,6 +1,5 @@
 """The files that an execution leaves in its `$OUTPUT_DIR`, handed to the user."""
 
-import re
 from dataclasses import dataclass, field
 
 import structlog
@@ -13,8 +12,6 @@ from codecove.tools.output import printable_name
 
 _MAX_LISTED = 10_000
 _MAX_NAMED = 5
-_MAX_NAME = 255
-_REFUSED_CHARACTERS = re.compile(r'[<>:"|?*\\/\x00-\x1f\x7f]')
 
 log = structlog.get_logger(__name__)
 
@@ -38,9 +35,12 @@ async def capture_outputs(context: ExecutionContext) -> Captured:
     a limit or refused by the storage is left out and said; the rest is still handed out.
     """
     captured = Captured()
+    container = context.container
     try:
-        listing = await context.container.list_directory(context.output_dir, limit=_MAX_LISTED)
-    except GuestFileError:  # the program removed it, or put something else in its place
+        if (await container.stat(context.output_dir, follow=False)).kind != "directory":
+            return captured
+        listing = await container.list_directory(context.output_dir, limit=_MAX_LISTED)
+    except GuestFileError:  # the program removed it
         return captured
     entries = sorted((entry for entry in listing.entries if entry.kind == "file"), key=lambda entry: entry.name)
     limits = context.limits
@@ -65,22 +65,11 @@ async def capture_outputs(context: ExecutionContext) -> Captured:
     return captured
 
 
-def delivered_name(name: str) -> str:
-    """A name that the Files API takes: 1–255 characters, none of `< > : " | ? * \\ /` and no control characters."""
-    cleaned = _REFUSED_CHARACTERS.sub("_", printable_name(name))
-    if len(cleaned) <= _MAX_NAME:
-        return cleaned
-    stem, dot, suffix = cleaned.rpartition(".")
-    if not dot or len(suffix) > 20:
-        return cleaned[:_MAX_NAME]
-    return stem[: _MAX_NAME - len(suffix) - 1] + dot + suffix
-
-
 async def _save(context: ExecutionContext, entry: FileStat, captured: Captured) -> bool:
     path = f"{context.output_dir}/{entry.name}"
     try:
         stream = context.container.stream_file(path, follow=False)
-        captured.file_ids.append(await context.save_output(delivered_name(entry.name), stream))
+        captured.file_ids.append(await context.save_output(entry.name, stream))
     except (CodecoveError, GuestFileError) as error:
         log.warning("an output file was not saved", file=entry.name, reason=str(error))
         captured.notes.append(f"{printable_name(entry.name)} was not given to the user: {printable_name(str(error))}")

@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from codecove.sandbox.host import HOME, Container
 
 SaveOutput = Callable[[str, AsyncIterable[bytes]], Awaitable[str]]
-"""Stores a file that an execution made: (its name, its bytes) → the id of the new File."""
+"""Stores a file that an execution made: (its name, its bytes) → the id of the new File.
+
+The name is as the container has it, which may be none that the Files API allows: who stores it cleans it. A
+`CodecoveError` leaves this one file out and is told to the model.
+"""
 
 
 @dataclass(frozen=True, slots=True)

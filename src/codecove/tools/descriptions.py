@@ -14,7 +14,7 @@ def python(facts: Facts) -> str:
     """Of `code_execution`."""
     return " ".join(
         [
-            f"Run a Python {facts.python_version} program in a sandbox and get stdout, stderr and the return code.",
+            f"Run a {_python(facts)} program in a sandbox and get stdout, stderr and the return code.",
             "Each call is a new interpreter in /workspace: variables are lost, files stay.",
             f"{_FILES}; read both names from os.environ.",
             *_common(facts),
@@ -29,7 +29,6 @@ def bash(facts: Facts) -> str:
             "Run a bash command in a sandbox and get stdout, stderr and the return code.",
             "Each call is a new shell in /workspace: variables and cd are lost, files and background processes stay.",
             f"{_FILES}.",
-            f"Python is {facts.python_version}.",
             *_common(facts),
             *([f"Programs: {', '.join(facts.programs)}."] if facts.programs else []),
         ]
@@ -54,8 +53,12 @@ def _common(facts: Facts) -> list[str]:
         "No network: nothing can be downloaded or installed.",
     ]
     if facts.libraries:
-        parts.append(f"Libraries: {', '.join(facts.libraries)}.")
+        parts.append(f"{_python(facts)} libraries: {', '.join(facts.libraries)}.")
     return parts
+
+
+def _python(facts: Facts) -> str:
+    return f"Python {facts.python_version}" if facts.python_version else "Python"
 
 
 def _size(size: int) -> str:

@@ -68,11 +68,11 @@ def operation(fields: dict[str, Any]) -> Operation:
 
 def resolve_path(path: str, variables: Mapping[str, str]) -> str:
     """An absolute path in the container. `$NAME`, `${NAME}` and a leading `~` are expanded as a shell does; what
-    isn't a known variable stays, for `$` is also found in file names."""
+    isn't a known variable stays, for `$` is also found in file names. `..` stays: what it means is up to links."""
     expanded = _VARIABLE.sub(lambda match: variables.get(match[1] or match[2], match[0]), path)
     if expanded == "~" or expanded.startswith("~/"):
         expanded = variables["HOME"] + expanded[1:]
-    return posixpath.join(WORKING_DIRECTORY, expanded)
+    return re.sub(r"/(?:\.?/)+", "/", posixpath.join(WORKING_DIRECTORY, expanded)).removesuffix("/.")
 
 
 _Act = Callable[[Container, str], Awaitable[dict[str, Any]]]
