@@ -68,8 +68,7 @@ def conversations(draw: st.DrawFn) -> list[Message]:
     for _ in range(draw(st.integers(1, 4))):
         said = draw(words | st.lists(text_blocks, min_size=1, max_size=2))
         messages.append({"role": "user", "content": said})
-        for content in draw(responses(numbers)):
-            messages.append({"role": "assistant", "content": content})
+        messages += [{"role": "assistant", "content": content} for content in draw(responses(numbers))]
         if draw(st.booleans()):
             messages += draw(deferrals(numbers))
     if draw(st.booleans()):

@@ -3,7 +3,7 @@
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -235,11 +235,6 @@ class TestShape:
         answer = {**result(), "tool_use_id": "call:1/é"}
         assert strict(upstream([USER, assistant(call, answer), USER])) == []
 
-    def test_a_second_result_of_one_call_is_left_out(self) -> None:
-        messages = [USER, assistant(use(), result(stdout="1"), result(stdout="2"), text("b"))]
-        assert "1" in flat(upstream(messages))
-        assert strict(upstream(messages)) == []
-
     def test_the_result_is_what_the_tools_make_of_it(self) -> None:
         translated = upstream([USER, assistant(use(), result())])
         assert translated[2]["content"] == [{**to_tool_result(result()), "tool_use_id": "toolu_A"}]
@@ -281,15 +276,28 @@ class TestMissingResults:
             "block before it."
         )
 
+    def test_a_second_result_of_one_call_is_an_error(self) -> None:
+        with pytest.raises(InvalidRequest, match=r"messages\.1\.content\.2: each `server_tool_use` must have a single"):
+            translate([USER, assistant(use(), result(), result(), text("b"))], keep_foreign=False)
+
     def test_for_counting_pending_calls_get_a_placeholder(self) -> None:
         messages = with_placeholders([USER, assistant(use())], keep_foreign=False)
         assert strict(upstream(messages)) == []
 
 
 class TestForeignBlocks:
-    SEARCH: Block = {"type": "server_tool_use", "id": "srvtoolu_W", "name": "web_search", "input": {"query": "q" * 300}}
-    FOUND: Block = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_W", "content": [{"encrypted": "x"}]}
-    ENCRYPTED: Block = {
+    SEARCH: ClassVar[Block] = {
+        "type": "server_tool_use",
+        "id": "srvtoolu_W",
+        "name": "web_search",
+        "input": {"query": "q" * 300},
+    }
+    FOUND: ClassVar[Block] = {
+        "type": "web_search_tool_result",
+        "tool_use_id": "srvtoolu_W",
+        "content": [{"encrypted": "x"}],
+    }
+    ENCRYPTED: ClassVar[Block] = {
         "type": "code_execution_tool_result",
         "tool_use_id": "srvtoolu_A",
         "content": {"type": "encrypted_code_execution_result", "encrypted_stdout": "x", "return_code": 0},

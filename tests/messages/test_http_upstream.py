@@ -171,7 +171,7 @@ class TestFailures:
                 529,
                 "Loading model",
             ),
-            ("502 Bad Gateway", "<html>bad</html>", 529, "bad"),
+            ("502 Bad Gateway", "<html>bad</html>", 500, "bad"),
             ("422 Unprocessable", '{"detail": [{"msg": "x"}]}', 400, "msg"),
             ("404 Not Found", '{"error": "model not found"}', 404, "model not found"),
             ("500 Oops", "", 500, "status 500"),

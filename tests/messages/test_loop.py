@@ -342,6 +342,19 @@ class TestBadCalls:
         assert "bash_code_execution" in error["error_message"]
         assert message["stop_reason"] == "end_turn"
 
+    async def test_a_call_of_the_other_version_keeps_its_name(self) -> None:
+        model = ScriptedModel(Turn([python("1")]), Turn([say("Sorry.")]))
+        message = folded(await collect(make_loop({"tools": [NEWER]}, model)))
+        assert types_of(message)[:2] == ["server_tool_use", "code_execution_tool_result"]
+        assert message["content"][1]["content"]["error_code"] == "invalid_tool_input"
+
+    async def test_with_a_set_of_tools_whose_names_are_unknown_other_names_are_the_clients(self) -> None:
+        tools = [NEWER, {"type": "browser_toolset_20260801", "name": "browser"}]
+        body = {"tools": tools}
+        model = ScriptedModel(Turn([call("browser_click", {})]))
+        message = folded(await collect(make_loop(body, model)))
+        assert types_of(message) == ["tool_use"]
+
     @pytest.mark.parametrize("broken", ["nonsense", '{"command": ls}', "[1]", '"ls"', '{"command": "a"} extra', "{,}"])
     async def test_broken_json_never_reaches_the_client_and_the_loop_goes_on(self, broken: str) -> None:
         model = ScriptedModel(Turn([call("bash_code_execution", broken)]), Turn([say("Sorry.")]))

@@ -85,7 +85,7 @@ class Loop:
         self._limits = limits
         self._headers = headers
         self._tools = offered_tools(request, facts)
-        self._offered = offered(request.rest.get("tools"), workshop.tool.call_names if workshop else ())
+        self._offered = offered(request.rest.get("tools"), request.declaration)
         self._folder = Folder()
         self._usage: dict[str, Any] = {}
         self._start_usage: dict[str, Any] = {}

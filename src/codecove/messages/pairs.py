@@ -42,7 +42,7 @@ class Pairs:
     """Calls and results, matched by id. The nth result of an id answers the nth call of it.
 
     Results may stand anywhere: before their call, in another message, in a user message.
-    Raises `InvalidRequest` for a result of ours that no call of the conversation asked for.
+    Raises `InvalidRequest` for a result of ours that no call asked for, and for a second one of the same call.
     """
 
     def __init__(self, messages: list[Message]) -> None:
@@ -122,12 +122,15 @@ class Pairs:
         block = self._blocks[result]
         if not is_our_result(block):
             return
-        if repeated:
-            self.dropped.add(result)
-            return
         kind = block["type"]
+        place = f"messages.{result[0]}.content.{result[1]}"
+        if repeated:
+            raise InvalidRequest(
+                f"{place}: each `server_tool_use` must have a single result. "
+                f"Found multiple `{kind}` blocks with id: {block['tool_use_id']}"
+            )
         raise InvalidRequest(
-            f"messages.{result[0]}.content.{result[1]}: unexpected `tool_use_id` found in `{kind}` blocks: "
+            f"{place}: unexpected `tool_use_id` found in `{kind}` blocks: "
             f"{block['tool_use_id']}. Each `{kind}` block must have a corresponding `server_tool_use` block before it."
         )
 

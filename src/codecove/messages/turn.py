@@ -8,6 +8,8 @@ from codecove import ids
 from codecove.messages.json_prefix import JsonPrefix
 from codecove.messages.protocol import Block, Event
 from codecove.tools.base import Call
+from codecove.tools.declaration import Declaration
+from codecove.tools.results import CALL_NAMES
 
 # With these the model was done asking: the calls are what the turn is about, whatever else a server says of it.
 _ASKING = (None, "end_turn", "tool_use", "stop", "tool_calls")
@@ -32,12 +34,15 @@ class Offered:
         return name in self.ours or not self.has_unnamed
 
 
-def offered(tools: object, own: tuple[str, ...]) -> Offered:
-    """What a request's `tools` offer beside `own`."""
+def offered(tools: object, declared: Declaration | None) -> Offered:
+    """What a request's `tools` offer: the declaration's tool, and what stands beside it."""
     entries = [entry for entry in tools if isinstance(entry, dict)] if isinstance(tools, list) else []
-    names = frozenset(str(entry["name"]) for entry in entries if "name" in entry)
-    unnamed = any("name" not in entry or "toolset" in str(entry.get("type")) for entry in entries)
-    return Offered(ours=own, others=names - set(own), has_unnamed=unnamed)
+    others = [entry for entry in entries if declared is None or entry is not declared.entry]
+    return Offered(
+        ours=() if declared is None else declared.tool.call_names,
+        others=frozenset(str(entry["name"]) for entry in others if "name" in entry),
+        has_unnamed=any("name" not in entry or "toolset" in str(entry.get("type")) for entry in others),
+    )
 
 
 @dataclass(slots=True)
@@ -132,7 +137,8 @@ class Turn:
 
     def _start_ours(self, block: Block) -> list[Event]:
         asked = str(block.get("name"))
-        name = asked if asked in self._tools.ours else self._tools.ours[0]
+        # A client knows the names of every version; what it gets for any other is the tool's primary call.
+        name = asked if asked in CALL_NAMES else self._tools.ours[0]
         call = _OurCall(ids.new("srvtoolu"), name, asked, block.get("input"), JsonPrefix())
         self._calls.append(call)
         self._open = call
@@ -192,11 +198,11 @@ class Turn:
     def _problem(self, call: _OurCall) -> str | None:
         if self.stop_reason == "refusal":
             return "Not run: the model's turn ended with a refusal."
-        if call.asked_name != call.name:
+        if call.asked_name not in self._tools.ours:
             return f"There is no tool `{call.asked_name}` here. Call {' or '.join(self._tools.ours)}."
         if call.scanner.error is not None:
             return f"The input is not a JSON object: {call.scanner.error}. Send the call again with valid JSON."
         if call.scanner.was_cut:
             why = _CUT.get(self.stop_reason or "", "it ends in the middle")
-            return f"The input is not complete: {why}. Send the call again, with a shorter input."
+            return f"The JSON of the input is not complete: {why}. Send the call again, with a shorter input."
         return None

@@ -20,8 +20,8 @@ _TYPES = {
     529: "overloaded_error",
 }
 _STATUSES = {kind: status for status, kind in _TYPES.items()}
-# Local servers answer 503 while they load the model, proxies 502 while a server restarts.
-_SAME_AS = {408: 504, 502: 529, 503: 529}
+# Local servers answer 503 while they load the model.
+_SAME_AS = {408: 504, 503: 529}
 
 
 def of_transport(error: httpx2.HTTPError, *, started: bool) -> UpstreamError:
@@ -60,7 +60,7 @@ def of_response(status: int, headers: httpx2.Headers, body: bytes) -> UpstreamEr
     message = message or f"The model's server answered with status {status}"
     status = _SAME_AS.get(status, status)
     if status in (401, 403):
-        message = f"The model's server refused this server's own key, not yours: {message}"
+        message = f"The upstream (the model's server) refused this server's own key, not yours: {message}"
     if status not in _TYPES:
         status = 400 if 400 <= status < 500 else 500
     return _error(status, message, retry_after=_seconds(headers.get("retry-after")))
