@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
+import structlog
 from sqlalchemy import URL
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -16,7 +17,6 @@ from codecove.api.errors import HANDLERS
 from codecove.api.middleware import RequestContext
 from codecove.api.services import Services
 from codecove.containers.service import Containers
-from codecove.facts import facts_of
 from codecove.files.blobs import Blobs
 from codecove.files.service import Files
 from codecove.images.errors import ImageError
@@ -30,6 +30,9 @@ from codecove.sandbox.local import HostConfig, LocalHost
 from codecove.settings import Settings
 from codecove.store.database import Database
 from codecove.store.keys import Keys
+from codecove.tools.facts import facts_from
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class CannotStart(Exception):
@@ -63,9 +66,12 @@ async def _build(settings: Settings, stopping: asyncio.Event, stack: AsyncExitSt
     database = await stack.enter_async_context(Database(database_url(settings)))
     keys = Keys(database)
     await keys.ensure(settings.api_key.get_secret_value() if settings.api_key else None)
+    if not any(key.revoked_at is None for key in await keys.list()):
+        _log.warning("there is no API key yet, so every request will be refused: cove keys create NAME")
     stored = Files(database=database, blobs=Blobs(settings.data_dir / "blobs"), max_size=settings.max_file_size)
+    config = host_config(settings, image.rootfs)
     try:
-        host = await stack.enter_async_context(LocalHost(host_config(settings, image.rootfs)))
+        host = await stack.enter_async_context(LocalHost(config))
     except SandboxError as error:
         raise CannotStart(str(error)) from error
     containers = await stack.enter_async_context(
@@ -76,7 +82,7 @@ async def _build(settings: Settings, stopping: asyncio.Event, stack: AsyncExitSt
         upstreams=await stack.enter_async_context(Upstreams(settings)),
         containers=containers,
         files=stored,
-        facts=facts_of(settings, image),
+        facts=facts_from(image.manifest, config.limits, execution_timeout=settings.execution_timeout),
     )
     return Services(
         settings=settings,
@@ -88,9 +94,14 @@ async def _build(settings: Settings, stopping: asyncio.Event, stack: AsyncExitSt
     )
 
 
+def database_path(settings: Settings) -> Path:
+    """The database's file."""
+    return settings.data_dir / "codecove.db"
+
+
 def database_url(settings: Settings) -> URL:
-    """Where the database of these settings is."""
-    return URL.create("sqlite", database=str(settings.data_dir / "codecove.db"))
+    """The same as SQLAlchemy wants it."""
+    return URL.create("sqlite", database=str(database_path(settings)))
 
 
 def make_data_dir(directory: Path) -> None:

@@ -10,6 +10,7 @@ import httpx2
 import structlog
 from pydantic import SecretStr
 
+from codecove import clock
 from codecove.errors import NotFound
 from codecove.settings import Route, Settings
 
@@ -75,7 +76,8 @@ class Models:
         try:
             answer = await self._client.get(models_url(base_url), headers=headers, params={"limit": 1000})
             answer.raise_for_status()
-            return [_model(entry) for entry in answer.json()["data"]]
+            entries = answer.json()["data"]
+            return [_model(entry) for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError) as error:
             _log.warning("an upstream lists no models", url=base_url, reason=f"{type(error).__name__}: {error}")
             return []
@@ -85,10 +87,11 @@ def _model(entry: dict[str, Any]) -> dict[str, Any]:
     """A model object of the API. Other servers' entries have an `id` and perhaps `created`, in Unix seconds."""
     if entry.get("type") == "model":
         return entry
-    created = datetime.fromtimestamp(int(entry.get("created") or 0), UTC)
+    created = entry.get("created")
+    seconds = created if isinstance(created, int) and 0 <= created < 2**32 else 0
     return {
         "type": "model",
-        "id": str(entry["id"]),
+        "id": entry["id"],
         "display_name": str(entry.get("display_name") or entry["id"]),
-        "created_at": f"{created:%Y-%m-%dT%H:%M:%SZ}",
+        "created_at": clock.isoformat(datetime.fromtimestamp(seconds, UTC)),
     }

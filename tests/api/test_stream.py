@@ -86,6 +86,8 @@ async def leave(app: App, path: str, when: Callable[[], Any]) -> None:
         del reader
         async with asyncio.timeout(5):
             await app._work.cleaned.wait()
+            while any("attend" in repr(task) or "_pump" in repr(task) for task in asyncio.all_tasks()):
+                await asyncio.sleep(0.001)
 
 
 async def test_events_are_named_and_carry_json() -> None:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from codecove.cli.configuration import load_settings
-from codecove.doctor import machine, sandbox, upstream
+from codecove.doctor import access, machine, sandbox, upstream
 from codecove.doctor.finding import Finding, Verdict
 from codecove.settings import Settings
 
@@ -51,6 +51,8 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
     async for finding in sandbox.check(settings):
         yield finding
     async for finding in upstream.check(settings):
+        yield finding
+    async for finding in access.check(settings):
         yield finding
 
 

@@ -22,6 +22,9 @@ from codecove.settings import Settings
 GRACE_SECONDS = 5
 """After a signal, what requests that are being answered get to finish."""
 
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than clients keep an idle connection: one that the server closes first fails the request it was reused for."""
+
 _CLEANUP_SECONDS = 10
 """What they then get to end what they run."""
 
@@ -70,6 +73,7 @@ def serve(
         forwarded_allow_ips=[],
         server_header=False,
         ws="none",
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS + _CLEANUP_SECONDS,
     )
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

@@ -1,0 +1,24 @@
+"""Whether anybody has a key."""
+
+from collections.abc import AsyncIterator
+
+from codecove.app import database_path, database_url
+from codecove.doctor.finding import Finding, good, warning
+from codecove.settings import Settings
+from codecove.store.database import Database
+from codecove.store.keys import Keys
+
+
+async def check(settings: Settings) -> AsyncIterator[Finding]:
+    """Look at the settings and, where there is one, into the database."""
+    keys = 0
+    if database_path(settings).exists():
+        async with Database(database_url(settings)) as database:
+            known = await Keys(database).list()
+            keys = sum(key.revoked_at is None and not key.from_settings for key in known)
+    if settings.api_key is not None:
+        yield good("access", f"COVE_API_KEY, and {keys} keys made by `cove keys create`")
+    elif keys:
+        yield good("access", f"{keys} keys made by `cove keys create`")
+    else:
+        yield warning("access", "no API key: every request will be refused", "cove keys create NAME")
