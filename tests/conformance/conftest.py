@@ -69,7 +69,7 @@ def user(content: str | list[Json]) -> list[Json]:
 
 def content_of(message: BetaMessage) -> list[Json]:
     """The answer's blocks as they came, to compare or to send back."""
-    return [block.to_dict(mode="json") for block in message.content]
+    return [block.to_dict(mode="json", warnings=False) for block in message.content]
 
 
 def then(messages: list[Json], answer: BetaMessage, following: str | list[Json]) -> list[Json]:

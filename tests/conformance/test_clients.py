@@ -31,8 +31,10 @@ TURNS = {
 }
 
 # Mid-2025, when the older tool was new; late 2025, when the newer one was; and the newest that is out.
-PYTHON = [("0.54.0", OLDER), ("0.72.0", OLDER), ("0.72.0", NEWER)]
-TYPESCRIPT = [("0.52.0", OLDER), ("0.69.0", OLDER), ("0.69.0", NEWER), ("latest", OLDER), ("latest", NEWER)]
+PYTHON = [("0.54.0", OLDER), ("0.72.0", NEWER)]
+TYPESCRIPT = [("0.52.0", OLDER), ("0.69.0", NEWER), ("latest", OLDER), ("latest", NEWER)]
+# Clients whose streaming helper knows the input of ordinary tool calls only.
+DROPS_STREAMED_INPUT = {"0.52.0"}
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
@@ -92,7 +94,8 @@ def check(answer: Json, tool: tuple[str, str]) -> None:
         assert [block["type"] for block in content] == ["text", "server_tool_use", result_type, "text"], way
         assert content[2]["tool_use_id"] == content[1]["id"], way
         assert content[2]["content"]["stdout"] == "5.5\n", way
-        assert content[1]["input"], way
+        if answer["version"] not in DROPS_STREAMED_INPUT or "stream" not in way:
+            assert content[1]["input"], way
         assert result["message"]["stop_reason"] == "end_turn", way
 
 

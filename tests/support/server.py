@@ -11,6 +11,9 @@ from codecove.demo.process import ServerProcess, running_server, temporary_data_
 
 KEY = "cove-tests"
 
+# The tests of one session make hundreds of containers and come back to none of them after a minute.
+_USUAL = {"COVE_API_KEY": KEY, "COVE_MAX_CONTAINERS": "1000", "COVE_CONTAINER_IDLE_EXPIRY": "60"}
+
 
 @dataclass(frozen=True)
 class Server:
@@ -54,7 +57,7 @@ class Servers:
 def started(environment: Mapping[str, str]) -> Iterator[Server]:
     """A server with a data directory of its own. When the block ends it is stopped, and nothing of it is left."""
     with temporary_data_dir() as data_dir:
-        with running_server(data_dir, {"COVE_API_KEY": KEY} | dict(environment)) as process:
+        with running_server(data_dir, _USUAL | dict(environment)) as process:
             yield Server(process.url, KEY, process)
         assert process.exit_code == 0, f"the server ended with {process.exit_code}:\n{process.log}"
         assert leftovers(data_dir) == []

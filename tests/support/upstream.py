@@ -77,7 +77,9 @@ class ScriptedUpstream:
         """Each request of a conversation begins with the messages of the one before, or a prompt cache misses."""
         for earlier, later in zip(self.requests, self.requests[1:], strict=False):
             shared = later.messages[: len(earlier.messages)]
-            assert json.dumps(shared) == json.dumps(earlier.messages)
+            assert shared == earlier.messages
+            # A model reads its calls as JSON text, in which the order of keys counts.
+            assert _inputs(shared) == _inputs(earlier.messages)
             assert later.body.get("tools") == earlier.body.get("tools")
             assert later.body.get("system") == earlier.body.get("system")
 
@@ -190,6 +192,11 @@ class ScriptedUpstream:
             if block["type"] == "thinking"
             and self._thoughts.get(block["signature"], block["thinking"]) != block["thinking"]
         ]
+
+
+def _inputs(messages: list[Json]) -> list[str]:
+    blocks = [block for item in messages if isinstance(item["content"], list) for block in item["content"]]
+    return [json.dumps(block["input"]) for block in blocks if block["type"] == "tool_use"]
 
 
 def _last_words(failure: Failure) -> bytes:

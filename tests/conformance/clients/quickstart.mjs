@@ -1,11 +1,13 @@
 // Run by a TypeScript client in its own directory: the quickstart in every way this client has. Prints JSON.
 // Usage: node quickstart.mjs CLIENT_DIRECTORY BASE_URL API_KEY MODEL TOOL_TYPE BETA
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 const [directory, baseURL, apiKey, model, toolType, beta] = process.argv.slice(2);
 const require = createRequire(`${directory}/`);
 const { default: Anthropic } = require('@anthropic-ai/sdk');
-const { version } = require('@anthropic-ai/sdk/package.json');
+// The package does not export its own description.
+const { version } = JSON.parse(readFileSync(`${directory}/node_modules/@anthropic-ai/sdk/package.json`));
 
 const client = new Anthropic({ baseURL, apiKey, maxRetries: 0, timeout: 60_000 });
 const request = {
