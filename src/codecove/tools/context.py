@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from codecove.sandbox.host import HOME, Container
+from codecove.sandbox.environment import BASE_ENVIRONMENT
+from codecove.sandbox.host import WORKING_DIRECTORY, Container
 
 SaveOutput = Callable[[str, AsyncIterable[bytes]], Awaitable[str]]
 """Stores a file that an execution made: (its name, its bytes) → the id of the new File.
@@ -53,4 +54,4 @@ class ExecutionContext:
     @property
     def path_variables(self) -> dict[str, str]:
         """The variables that the editor expands in a path."""
-        return {**self.env, "HOME": HOME, "TMPDIR": "/tmp"}  # noqa: S108 -- the container's /tmp
+        return {**BASE_ENVIRONMENT, "PWD": WORKING_DIRECTORY, **self.env}
