@@ -1,9 +1,9 @@
 """The images of this machine: one directory, shared by all servers, each image under the address of its content.
 
-    <directory>/<id>/rootfs/          the root file system, never written to once it is here
-    <directory>/<id>/manifest.json    what is in it
-    <directory>/names/<name>          a file holding the id of an imported image
-    <directory>/.new-*                an image being made; whoever takes the lock next removes what a crash left
+<directory>/<id>/rootfs/          the root file system, never written to once it is here
+<directory>/<id>/manifest.json    what is in it
+<directory>/names/<name>          a file holding the id of an imported image
+<directory>/.new-*                an image being made; whoever takes the lock next removes what a crash left
 """
 
 import fcntl
@@ -62,11 +62,13 @@ class Library:
         if _ID.fullmatch(image_id) and (self.directory / image_id / "manifest.json").is_file():
             return self._load(image_id, names)
         if name_or_id == DEFAULT:
-            raise ImageNotFound(f"the sandbox image is not built yet ({self.directory}): run `cove image build` as root")
-        known = ", ".join(sorted(names)) or "none"
+            raise ImageNotFound(
+                f"the sandbox image is not built yet in {self.directory}: run `cove image build` as root"
+            )
+        known = ", ".join(sorted(names))
         raise ImageNotFound(
-            f"no image {name_or_id!r} in {self.directory} (names there: {known}): run `cove image list`, or bring one in "
-            f"with `cove image import ROOTFS.tar --name NAME`"
+            f"no image {name_or_id!r} in {self.directory} (names: {known}): run `cove image list`, "
+            f"or bring one in with `cove image import ROOTFS.tar --name NAME`"
         )
 
     @contextmanager
