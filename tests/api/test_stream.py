@@ -77,6 +77,7 @@ async def get(app: App, path: str) -> httpx2.Response:
 
 async def leave(app: App, path: str, when: Callable[[], Any]) -> None:
     """Ask, wait until `when`, and close the connection without having read the answer's end."""
+    before = asyncio.all_tasks()
     async with serving(app.app) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
@@ -86,8 +87,7 @@ async def leave(app: App, path: str, when: Callable[[], Any]) -> None:
         del reader
         async with asyncio.timeout(5):
             await app._work.cleaned.wait()
-            while any("attend" in repr(task) or "_pump" in repr(task) for task in asyncio.all_tasks()):
-                await asyncio.sleep(0.001)
+    assert asyncio.all_tasks() == before
 
 
 async def test_events_are_named_and_carry_json() -> None:

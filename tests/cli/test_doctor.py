@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.cove import cove
+from tests.cli.cove import cove, invoke
 from tests.support.server import leftovers
 from tests.support.upstream import ScriptedUpstream
 
@@ -22,14 +22,14 @@ def test_what_is_missing_is_bad_and_has_a_remedy(tmp_path: Path) -> None:
         "COVE_RUNTIME": "no-such-runtime",
         "COVE_UPSTREAM_URL": "http://127.0.0.1:9",
     }
-    done = cove("doctor", "--json", settings=settings)
-    assert done.returncode == 1
+    done = invoke("doctor", "--json", settings=settings)
+    assert done.exit_code == 1
     found = findings(done.stdout)
     for part in ("runtime", "image", "upstream"):
         assert found[part]["verdict"] == "bad"
         assert found[part]["remedy"]
     assert "container" not in found
-    told = cove("doctor", settings=settings).stdout
+    told = invoke("doctor", settings=settings).stdout
     assert "no-such-runtime" in told
     assert "checks failed" in told
 
