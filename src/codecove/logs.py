@@ -8,8 +8,6 @@ import structlog
 
 from codecove.settings import Settings
 
-_FORMAT_EXC = structlog.processors.format_exc_info
-
 
 def configure(settings: Settings) -> None:
     """Send everything that this process logs, the libraries' lines too, through structlog to stderr."""
@@ -39,6 +37,7 @@ def configure(settings: Settings) -> None:
 def _renderers(log_format: Literal["console", "json"]) -> list[structlog.typing.Processor]:
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if log_format == "json":
-        return [strip, _FORMAT_EXC, structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()]
+        traceback = structlog.processors.format_exc_info
+        return [strip, traceback, structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()]
     plain = structlog.dev.plain_traceback
     return [strip, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]

@@ -50,7 +50,13 @@ def test_wrong_setting_is_named(
 
 
 @pytest.mark.parametrize(
-    ("text", "named"), [("prot = 1\n", "prot"), ("port = \n", "not valid TOML"), ('port = "x"\n', "COVE_PORT")]
+    ("text", "named"),
+    [
+        ("prot = 1\n", "prot"),
+        ("[[routes]]\nmodle = 1\n", "routes.0.modle"),
+        ("port = \n", "not valid TOML"),
+        ('port = "x"\n', "COVE_PORT"),
+    ],
 )
 def test_wrong_config_file_is_named(text: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -63,7 +69,8 @@ def test_wrong_config_file_is_named(text: str, named: str, tmp_path: Path, monke
 
 def test_secret_of_a_wrong_setting_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "codecove.toml").write_text('api_key = ["sesame"]\n')
+    route = '[[routes]]\nmodel = "m"\nupstream_api_key = "sesame"\n'
+    (tmp_path / "codecove.toml").write_text('api_key = ["sesame"]\n' + route)
     done = invoke("settings")
     assert done.exit_code == 3
     assert "sesame" not in done.stderr + done.stdout

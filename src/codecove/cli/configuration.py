@@ -32,8 +32,10 @@ def load_settings(**arguments: Any) -> Settings:
         fail("The settings are wrong:", *(_explain(dict(entry)) for entry in error.errors()))
     except SettingsError as error:
         fail(f"The settings are wrong: {error}", *([f"  {error.__cause__}"] if error.__cause__ else []))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         fail(f"The config file {config or 'codecove.toml'} is not valid TOML: {error}")
+    except OSError as error:
+        fail(f"The config file {config or 'codecove.toml'} can't be read: {error.strerror}")
 
 
 def fail(*lines: str) -> NoReturn:
@@ -61,8 +63,9 @@ def variable(name: str) -> str:
 
 def _explain(entry: dict[str, Any]) -> str:
     first, *rest = (str(part) for part in entry["loc"])
-    where = variable(first) + "".join(f".{part}" for part in rest)
     if entry["type"] == "extra_forbidden":
-        return f"  {first}: there is no such setting (in the config file)"
-    given = "" if "key" in where.lower() else f" (it is {entry['input']!r})"
-    return f"  {where}: {entry['msg']}{given}"
+        return f"  {'.'.join([first, *rest])}: there is no such setting (in the config file)"
+    where = ".".join([variable(first), *rest])
+    # A value is shown to be recognised, but never a secret or a table that may hold one.
+    shown = isinstance(entry["input"], str | int | float) and "KEY" not in where.upper()
+    return f"  {where}: {entry['msg']}" + (f" (it is {entry['input']!r})" if shown else "")

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -38,17 +39,20 @@ async def _runtime(name: str) -> Finding:
         )
         return bad("runtime", f"{name} is not on the PATH", remedy)
     try:
-        process = await asyncio.create_subprocess_exec(
-            path, "--version", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-        )
-        output, _ = await asyncio.wait_for(process.communicate(), _VERSION_SECONDS)
-    except (OSError, TimeoutError) as error:
-        return bad("runtime", f"{path}: {error or 'no answer'}", "Install it again: it does not run.")
-    version = output.decode("utf-8", "replace").strip().splitlines()
-    if process.returncode != 0 or not version:
-        return bad("runtime", f"{path} --version exits with {process.returncode}", "Install it again: it does not run.")
+        run = await asyncio.to_thread(_version, path)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return bad("runtime", f"{path}: {error}", "Install it again: it does not run.")
+    version = run.stdout.strip().splitlines()
+    if run.returncode != 0 or not version:
+        return bad("runtime", f"{path} --version exits with {run.returncode}", "Install it again: it does not run.")
     platform = ", platform systrap" if Path(path).name == "runsc" else ", without gVisor's own kernel"
     return good("runtime", f"{version[0]} ({path}{platform})")
+
+
+def _version(path: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603  # the runtime that the operator has configured
+        [path, "--version"], capture_output=True, text=True, errors="replace", timeout=_VERSION_SECONDS, check=False
+    )
 
 
 def _image(settings: Settings) -> tuple[Finding, Path | None]:
@@ -69,6 +73,15 @@ async def _container(settings: Settings, rootfs: Path) -> AsyncIterator[Finding]
         return
     config = HostConfig(directory=directory, rootfs=rootfs, runtime=settings.runtime, limits=limits.SMALL)
     try:
+        async for finding in _use(config):
+            yield finding
+    finally:
+        removed = await asyncio.to_thread(_remove, directory)
+    yield removed
+
+
+async def _use(config: HostConfig) -> AsyncIterator[Finding]:
+    try:
         async with LocalHost(config) as host:
             begun = clock.monotonic()
             container = await host.create(ids.new("container"))
@@ -79,18 +92,19 @@ async def _container(settings: Settings, rootfs: Path) -> AsyncIterator[Finding]
                 yield bad("container", f"6 * 7 gave exit {run.return_code}: {said}", "Check it: cove image test")
                 return
             yield good("container", f"booted in {booted - begun:.2f} s, ran Python in {run.seconds:.2f} s")
-            async for finding in limits.check(container, directory):
+            async for finding in limits.check(container, config.directory):
                 yield finding
-        yield _removed(directory)
-    except SandboxError as error:
+    except (SandboxError, OSError) as error:
         detail = getattr(error, "detail", "")
         yield bad("container", f"{error}\n{detail}".strip(), "See what the runtime says, and docs/operating.md.")
-    finally:
-        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
 
-def _removed(directory: Path) -> Finding:
+def _remove(directory: Path) -> Finding:
+    """Remove the directory, unless something is mounted below it: what is there would go with it."""
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
     if str(directory) in mounts:
-        return bad("clean-up", "a removed container left a mount behind", f"umount what is below {directory}.")
-    return good("clean-up", "the container is gone, with its mounts")
+        return bad(
+            "clean-up", f"something is still mounted below {directory}", "Unmount it, then remove the directory."
+        )
+    shutil.rmtree(directory)
+    return good("clean-up", "the container is gone, with its mounts and files")
