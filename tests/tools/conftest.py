@@ -16,6 +16,7 @@ from codecove.clock import now
 from codecove.containers.lease import Lease
 from codecove.containers.service import Containers
 from codecove.files.blobs import Blobs
+from codecove.files.names import cleaned
 from codecove.files.service import Files
 from codecove.sandbox.host import Container
 from codecove.sandbox.limits import Limits
@@ -100,7 +101,7 @@ class Server:
         self, container_id: str | None = None, *, uploads: Sequence[Upload] = (), **limits: Any
     ) -> AsyncIterator[Request]:
         async def save_output(name: str, data: AsyncIterable[bytes]) -> str:
-            return (await self.files.create(CALLER, filename=name, data=data, downloadable=True)).id
+            return (await self.files.create(CALLER, filename=cleaned(name), data=data, downloadable=True)).id
 
         async with self.containers.lease(CALLER, container_id) as lease:
             session = ToolSession(

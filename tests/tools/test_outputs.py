@@ -43,6 +43,20 @@ async def test_what_the_editor_puts_there_comes_with_the_next_command(request_: 
     assert await request_.delivered(content) == {"report.md": b"# The report\n"}
 
 
+async def test_names_of_every_kind_are_delivered(request_: Request) -> None:
+    code = """
+import os
+os.chdir(os.environ["OUTPUT_DIR"])
+for name in [b"new\\nline", b"\\xff.bin", "🎉 a.txt".encode(), b"-rf", b".hidden", b"a" * 255, b"a:b?.txt"]:
+    open(name, "wb").write(name)
+"""
+    content = await request_.python(code)
+    delivered = await request_.delivered(content)
+    assert len(content["content"]) == len(delivered) == 7
+    assert {"new_line", "🎉 a.txt", "-rf", ".hidden", "a" * 255, "a_b_.txt"} < set(delivered)
+    assert content["stderr"] == ""
+
+
 async def test_links_pipes_and_devices_are_no_files_of_the_users(request_: Request) -> None:
     content = await request_.bash("cd $OUTPUT_DIR; ln -s /etc/passwd p; ln -s /files f; mkfifo q; echo ok > ok")
     assert await request_.delivered(content) == {"ok": b"ok\n"}

@@ -14,6 +14,9 @@ _EDITOR = "text_editor_code_execution"
 _MAX_ARGUMENT = 100_000
 """Bytes of a command that is passed as an argument; Linux takes 128 KiB."""
 
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}
+"""A script that is killed for time or memory must not take with it what it has printed."""
+
 _NO_RESTART = "No restart is needed: each command runs in a new shell. Files in /workspace are as they were.\n"
 
 
@@ -60,8 +63,10 @@ def _bash(fields: dict[str, Any]) -> Operation:
 
     async def run(context: ExecutionContext) -> dict[str, Any]:
         if len(command) <= _MAX_ARGUMENT and b"\0" not in command:
-            return await run_command(context, ["bash", "-c", command.decode()], name=_BASH)
-        return await run_command(context, ["bash", "-c", 'eval "$(cat)"'], name=_BASH, stdin=command)
+            argv, stdin = ["bash", "-c", "--", command.decode()], b""
+        else:
+            argv, stdin = ["bash", "-c", 'eval "$(cat)"'], command
+        return await run_command(context, argv, name=_BASH, stdin=stdin, env=_ENVIRONMENT)
 
     return run
 

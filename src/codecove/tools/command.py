@@ -1,6 +1,7 @@
 """Running one command of a call, and its result."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from codecove.sandbox.errors import GuestFileError
@@ -15,10 +16,16 @@ _MAX_SHOWN = 8_000
 
 
 async def run_command(
-    context: ExecutionContext, argv: Sequence[str], *, name: str, stdin: bytes = b""
+    context: ExecutionContext,
+    argv: Sequence[str],
+    *,
+    name: str,
+    stdin: bytes = b"",
+    env: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The content of the result block of a call of `name`. Raises `ToolFailure`."""
-    execution = await context.container.run(argv, env=context.env, timeout=context.timeout, stdin=stdin)
+    env = {**context.env, **env}
+    execution = await context.container.run(argv, env=env, timeout=context.timeout, stdin=stdin)
     if execution.timed_out:
         raise ToolFailure("execution_time_exceeded", await _timeout_message(context, execution))
     captured = await capture_outputs(context)
