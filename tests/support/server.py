@@ -1,7 +1,9 @@
 """Real `cove serve` processes, and the check that none of them leaves anything behind."""
 
 import contextlib
+import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -64,16 +66,21 @@ def started(environment: Mapping[str, str]) -> Iterator[Server]:
 
 
 def leftovers(data_dir: Path) -> list[str]:
-    """Processes, mounts, loop devices and cgroups that belong to a server's data directory or its containers."""
-    marks = [str(data_dir), *(path.name for path in data_dir.glob("sandbox*/containers/*"))]
-    found = [f"process {line}" for line in _command_lines() if str(data_dir) in line]
-    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    found += [f"mount {line}" for line in mounts if str(data_dir) in line]
+    """Processes, mounts, loop devices and cgroups that belong to a server's data directory."""
+    mark = str(data_dir)
+    found = [f"process {line}" for line in _command_lines() if mark in line]
+    found += [f"mount {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if mark in line]
     for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):
-            found += [f"loop device {backing}"] if str(data_dir) in backing.read_text() else []
-    found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").rglob("container_*") if path.name in marks]
-    return found
+            found += [f"loop device {backing}"] if mark in backing.read_text() else []
+    return found + [f"cgroup {path}" for path in _cgroups(data_dir)]
+
+
+def _cgroups(data_dir: Path) -> Iterator[Path]:
+    """The sandbox names its cgroup after a hash of the directory that it works in."""
+    for directory in (data_dir, *data_dir.iterdir()):
+        digest = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()
+        yield from Path("/sys/fs/cgroup").glob(f"**/codecove-{digest[:12]}")
 
 
 def _command_lines() -> Iterator[str]:

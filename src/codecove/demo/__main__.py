@@ -4,16 +4,18 @@ Exits with 0 only if every step gave the right answer. Settings of the server co
 `COVE_DEMO_MODEL` names the model to ask when an upstream is configured (default: the first that it lists).
 """
 
+import contextlib
 import os
 import secrets
 import signal
 import sys
+from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
 import anthropic
 
-from codecove.demo.conversation import Conversation
+from codecove.demo.conversation import BUILT_IN_MODEL, Conversation
 from codecove.demo.process import ServerFailed, running_server, temporary_data_dir
 from codecove.demo.screen import Screen
 from codecove.demo.steps import STEPS, WrongAnswer
@@ -41,9 +43,10 @@ def main() -> int:
                 max_retries=0,
                 http_client=anthropic.DefaultHttpxClient(trust_env=False),
             ) as client,
+            _undisturbed_cleanup(),
         ):
             model = os.environ.get("COVE_DEMO_MODEL") or client.models.list().data[0].id
-            screen.greet(server.url, model)
+            screen.greet(server.url, model, built_in=model == BUILT_IN_MODEL)
             for step in STEPS:
                 with screen.step(step.title):
                     screen.passed(step.run(Conversation(client, model, screen)))
@@ -58,6 +61,16 @@ def main() -> int:
         return 130
     screen.summary()
     return 0
+
+
+@contextlib.contextmanager
+def _undisturbed_cleanup() -> Iterator[None]:
+    """Entered last, left first: once the cleaning up has begun, another Ctrl-C does not stop it."""
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -33,11 +33,14 @@ class Screen:
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
+        self._shows_text = True
         self._lines: list[_Line] = []
         self._live: Live | None = None
         self._call_name = ""
 
-    def greet(self, url: str, model: str) -> None:
+    def greet(self, url: str, model: str, *, built_in: bool) -> None:
+        # The built-in model can only repeat the results, which are shown already.
+        self._shows_text = not built_in
         self._console.print(
             Panel(
                 f"[bold]codecove[/] answers at [cyan]{url}[/], with [cyan]{model}[/] as the model.\n"
@@ -66,18 +69,18 @@ class Screen:
     def show(self, event: Any) -> None:
         """One event of the stream, as the client's helper gives it."""
         match event.type:
-            case "text":
+            case "text" if self._shows_text:
                 self._console.print(event.text, end="", markup=False)
             case "content_block_start" if event.content_block.type == "server_tool_use":
                 self._call_name = event.content_block.name
-                self._live = Live(self._call({}), console=self._console, refresh_per_second=20)
-                self._live.start()
+                self._start_live()
             case "input_json" if self._live is not None and isinstance(event.snapshot, dict):
                 self._live.update(self._call(event.snapshot))
-            case "content_block_stop" if event.content_block.type == "text":
+            case "content_block_stop" if event.content_block.type == "text" and self._shows_text:
                 self._console.print()
             case "content_block_stop" if event.content_block.type == "server_tool_use":
-                self._stop_live(self._call(event.content_block.input))
+                self._stop_live()
+                self._console.print(self._call(event.content_block.input))
             case "content_block_stop" if event.content_block.type.endswith("_tool_result"):
                 self._console.print(_result(event.content_block.content.to_dict(mode="json")))
 
@@ -100,13 +103,16 @@ class Screen:
             table.add_row(line.title, line.proof, f"{line.seconds:.1f}")
         self._console.print(table)
 
-    def _stop_live(self, last: RenderableType | None = None) -> None:
-        if self._live is None:
-            return
-        if last is not None:
-            self._live.update(last)
-        self._live.stop()
-        self._live = None
+    def _start_live(self) -> None:
+        """Show a call while it is written, on a terminal that can take it back."""
+        if self._console.is_terminal:
+            self._live = Live(self._call({}), console=self._console, refresh_per_second=20, transient=True)
+            self._live.start()
+
+    def _stop_live(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def _call(self, arguments: dict[str, Any]) -> RenderableType:
         """A call's input as far as it is known: its code in colour, its other fields as they are."""
@@ -117,7 +123,7 @@ class Screen:
             if language is None or (is_editor and name == "command"):
                 parts.append(Text.assemble((f"{name}: ", "dim"), str(value)))
             else:
-                parts.append(Syntax(str(value), language, background_color="default", word_wrap=True))
+                parts.append(Syntax(str(value).rstrip(), language, background_color="default", word_wrap=True))
         return Panel(Group(*parts), title=self._call_name, title_align="left", border_style="blue")
 
 
