@@ -1,5 +1,6 @@
 """How often the kernel has held a container's processes back because their CPU time was used up."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -8,25 +9,38 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 def times_throttled(directory: Path) -> int | None:
     """Of the container whose runtime works in `directory` or below. None if its control group is not found."""
-    for process in _PROC.glob("[0-9]*"):
-        try:
-            if not (process / "cwd").readlink().is_relative_to(directory):
-                continue
-            group = _group(process)
-            if group is not None and (count := _count(group)) is not None:
-                return count
-        except OSError:  # it has ended meanwhile
-            continue
+    ours = _group(_PROC / "self")
+    for process in _processes(directory):
+        group = _group(process)
+        if group is not None and group != ours:
+            return _count(group)
     return None
 
 
+def _processes(directory: Path) -> Iterator[Path]:
+    """Those that work below the directory, and what they have started: the container is among them."""
+    for process in _PROC.glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink().is_relative_to(directory):
+                yield process
+                children = (process / "task" / process.name / "children").read_text(encoding="ascii")
+                yield from (_PROC / pid for pid in children.split())
+        except OSError:  # it has ended meanwhile
+            continue
+
+
 def _group(process: Path) -> Path | None:
-    """The directory of the control group that limits a process's CPU time."""
-    for line in (process / "cgroup").read_text(encoding="utf-8").splitlines():
+    """The control group that limits a process's CPU time."""
+    try:
+        lines = (process / "cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    for line in lines:
         _, controllers, path = line.split(":", 2)
-        root = _CGROUPS / controllers
-        if (controllers == "" or "cpu" in controllers.split(",")) and (root / path.lstrip("/") / "cpu.stat").exists():
-            return root / path.lstrip("/")
+        if controllers == "" or "cpu" in controllers.split(","):
+            group = _CGROUPS / controllers / path.lstrip("/")
+            if (group / "cpu.stat").exists():
+                return group
     return None
 
 
