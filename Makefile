@@ -1,0 +1,50 @@
+# Every target sets up what it needs first (scripts/setup.sh); the second time that takes under a second.
+# ARGS goes to the program: make test ARGS="-k quickstart", make serve ARGS="--port 9000".
+
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+# A client's own variables are none of ours: nothing that is started here sees them.
+CLEAN := env $(shell env | sed -n 's/^\(ANTHROPIC_[A-Za-z0-9_]*\)=.*/-u \1/p')
+ARGS ?=
+
+.PHONY: help setup setup-tests demo serve test lint lock image soak bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## system packages, virtual environment, sandbox image
+	@scripts/setup.sh
+
+setup-tests:
+	@scripts/setup.sh --tests
+
+demo: setup ## see it work: a server, the official client, five things checked
+	@$(CLEAN) $(PYTHON) -m codecove.demo $(ARGS)
+
+serve: setup ## run the server; its settings are COVE_* variables
+	@exec $(CLEAN) .venv/bin/cove serve $(ARGS)
+
+test: setup-tests ## all tests but the long ones
+	@$(CLEAN) $(PYTHON) -m pytest -m "not soak" $(ARGS)
+
+lint: setup-tests ## ruff and mypy
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+
+lock: setup ## write the locks again, with the newest versions allowed
+	@scripts/lock.sh
+
+image: setup ## build the sandbox image, and use everything in it once
+	@.venv/bin/cove image build
+	@.venv/bin/cove image test
+
+soak: setup-tests ## the long tests
+	@$(CLEAN) $(PYTHON) -m pytest -m soak --timeout 0 $(ARGS)
+
+bench: setup ## benchmarks
+	@$(CLEAN) $(PYTHON) -m bench $(ARGS)
+
+clean: ## remove what the targets made here; the sandbox images stay
+	rm -rf .venv .cache build dist demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
