@@ -12,6 +12,7 @@ app = typer.Typer(
     name="cove",
     help="The code execution tool of the Claude API, as a server of your own.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # help texts are wrapped to the window
     pretty_exceptions_enable=False,
     add_completion=False,
 )

@@ -32,8 +32,8 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.  [default: 8080]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on, if not 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on, if not 8080; 0 takes a free one.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where this server keeps its state.")] = None,
     image_dir: Annotated[Path | None, typer.Option(help="Where the machine's sandbox images are.")] = None,
     image: Annotated[str | None, typer.Option(help="Image that containers start from: a name or an id.")] = None,
@@ -46,8 +46,11 @@ def serve(
 ) -> None:
     """Run the server.
 
-    Every setting can also come from a variable COVE_<NAME> or the file codecove.toml; `cove settings` lists
-    them all. Once the server answers, one line with its URL is printed; everything else goes to stderr.
+    Every setting can also come from a variable `COVE_<NAME>` or the file `codecove.toml`; `cove settings` lists
+    them all.
+
+    Once the server answers, one line with its URL is printed; everything else goes to stderr.
+
     SIGTERM or Ctrl-C ends it: running requests get a moment to finish, then containers are removed. A second
     Ctrl-C spares the wait.
     """
