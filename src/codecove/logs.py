@@ -28,10 +28,10 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_renderers(settings.log_format))
     )
-    logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
-    # These say at `info` what only matters when one looks for a fault in them.
-    for name in ("alembic", "httpx2", "httpcore2", "uvicorn", "python_multipart"):
-        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    # Libraries say at `info` and `debug` what only their authors need, among it the values in SQL statements.
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    logging.getLogger("codecove").setLevel(level)
 
 
 def _renderers(log_format: Literal["console", "json"]) -> list[structlog.typing.Processor]:

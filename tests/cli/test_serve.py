@@ -1,5 +1,6 @@
 """The life of a server process: it says when it is ready, why it can't start, and leaves nothing behind."""
 
+import hashlib
 import json
 import signal
 import socket
@@ -71,9 +72,12 @@ def test_second_server_on_a_data_directory_is_refused(tmp_path: Path, image: Pat
 
 
 @pytest.mark.sandbox
-def test_log_is_json_when_asked_for(tmp_path: Path, image: Path) -> None:
-    with serving(tmp_path, COVE_LOG_FORMAT="json") as (process, url):
-        httpx2.get(f"{url}/v1/nothing?secret=sesame", headers={"x-api-key": "sesame"}, trust_env=False)
+def test_log_is_json_when_asked_for_and_holds_no_secret(tmp_path: Path, image: Path) -> None:
+    with serving(tmp_path, COVE_LOG_FORMAT="json", COVE_LOG_LEVEL="debug", COVE_API_KEY="sesame") as (process, url):
+        headers = {"x-api-key": "sesame", "anthropic-version": "2023-06-01"}
+        httpx2.get(f"{url}/v1/nothing?secret=sesame", headers=headers, trust_env=False)
+        body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "open sesame"}]}
+        assert httpx2.post(f"{url}/v1/messages", json=body, headers=headers, trust_env=False).status_code == 200
         process.terminate()
         _, stderr = process.communicate(timeout=30)
     lines = [json.loads(line) for line in stderr.splitlines()]
@@ -81,6 +85,7 @@ def test_log_is_json_when_asked_for(tmp_path: Path, image: Path) -> None:
     assert (request["method"], request["path"], request["status"]) == ("GET", "/v1/nothing", 404)
     assert request["request_id"].startswith("req_")
     assert "sesame" not in stderr
+    assert hashlib.sha256(b"sesame").hexdigest() not in stderr
 
 
 @contextmanager
