@@ -71,7 +71,8 @@ class Folder:
             if key == "partial_json":
                 _add_input(self._block, "".join(pieces))
             else:
-                self._block[key] = (self._block.get(key) or "") + "".join(pieces)
+                begun = self._block.get(key)
+                self._block[key] = (begun if isinstance(begun, str) else "") + "".join(pieces)
         self._block = None
 
     def _add_message_delta(self, event: Event) -> None:

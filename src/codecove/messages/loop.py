@@ -217,7 +217,7 @@ class Loop:
             "model": message.get("model"),
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": usage.of_start(message.get("usage") or {}),
+            "usage": usage.of_start(message.get("usage")),
         }
         if self._workshop is not None or not isinstance(own["id"], str):
             own["id"] = ids.new("msg")

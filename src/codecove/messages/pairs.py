@@ -23,12 +23,12 @@ def blocks_of(content: Any) -> list[Block]:
 
 def is_our_call(block: Block) -> bool:
     """A call of the code execution tool, of any version."""
-    return block.get("type") == "server_tool_use" and block.get("name") in CALL_NAMES
+    return block.get("type") == "server_tool_use" and str(block.get("name")) in CALL_NAMES
 
 
 def is_our_result(block: Block) -> bool:
     """A result of the code execution tool, of any version."""
-    return block.get("type") in RESULT_TYPES
+    return str(block.get("type")) in RESULT_TYPES
 
 
 def has_our_blocks(messages: list[Message]) -> bool:

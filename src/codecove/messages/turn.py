@@ -27,7 +27,7 @@ class Offered:
     has_unnamed: bool
     """A tool set whose members' names aren't known here is among them: any other name may be one of these."""
 
-    def is_ours(self, name: object) -> bool:
+    def is_ours(self, name: str) -> bool:
         """Whether a call of that name is ours to answer: one of ours, or one that nobody offered."""
         if not self.ours or name in self.others:
             return False
@@ -86,7 +86,7 @@ class Turn:
     @property
     def stop_reason(self) -> str | None:
         """Why the model stopped, put right where it contradicts what the model did."""
-        reason = self.delta.get("delta", {}).get("stop_reason")
+        reason = _object(self.delta.get("delta")).get("stop_reason")
         if self._calls or self.has_client_calls:
             return "tool_use" if reason in _ASKING else str(reason)
         return "end_turn" if reason in (None, "tool_use", "stop", "tool_calls") else str(reason)
@@ -94,8 +94,8 @@ class Turn:
     @property
     def usage(self) -> dict[str, Any]:
         """The tokens of this turn: the counts that came last."""
-        last = {key: value for key, value in (self.delta.get("usage") or {}).items() if value is not None}
-        return {**(self.message.get("usage") or {}), **last}
+        last = {key: value for key, value in _object(self.delta.get("usage")).items() if value is not None}
+        return {**_object(self.message.get("usage")), **last}
 
     def calls(self) -> list[Call]:
         """The calls of our tool, in the order asked, once the turn has ended."""
@@ -105,8 +105,7 @@ class Turn:
         """Take one event of the upstream's; the value is what the client gets for it."""
         match event.get("type"):
             case "message_start":
-                message = event.get("message")
-                self.message = message if isinstance(message, dict) else {}
+                self.message = _object(event.get("message"))
                 return []
             case "content_block_start":
                 return self._start(event)
@@ -127,9 +126,9 @@ class Turn:
     def _start(self, event: Event) -> list[Event]:
         events = self._stop({})
         block = event.get("content_block")
-        if not isinstance(block, dict):
+        if not isinstance(block, dict) or not isinstance(block.get("type"), str):
             block = {"type": "text", "text": ""}
-        if block.get("type") != "tool_use" or not self._tools.is_ours(block.get("name")):
+        if block.get("type") != "tool_use" or not self._tools.is_ours(str(block.get("name"))):
             self.has_client_calls = self.has_client_calls or block.get("type") == "tool_use"
             self._open = True
             return [*events, {**event, "index": self.next_index, "content_block": block}]
@@ -189,7 +188,7 @@ class Turn:
     def _merge(self, event: Event) -> None:
         merged = {**self.delta, **event}
         for key in ("delta", "usage"):
-            merged[key] = {**(self.delta.get(key) or {}), **(event.get(key) or {})}
+            merged[key] = {**_object(self.delta.get(key)), **_object(event.get(key))}
         self.delta = merged
 
     def _finished(self, call: _OurCall) -> Call:
@@ -206,3 +205,8 @@ class Turn:
             why = _CUT.get(self.stop_reason or "", "it ends in the middle")
             return f"The JSON of the input is not complete: {why}. Send the call again, with a shorter input."
         return None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """The value if it is an object: a field that a server has got wrong counts as left out."""
+    return value if isinstance(value, dict) else {}

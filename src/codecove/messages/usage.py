@@ -25,13 +25,13 @@ def add(total: Mapping[str, Any], turn: Mapping[str, Any]) -> dict[str, Any]:
 
 def output_tokens(usage: Mapping[str, Any]) -> int:
     """The tokens that the model wrote; 0 from an upstream that doesn't count."""
-    count = usage.get("output_tokens")
-    return count if isinstance(count, int) and count > 0 else 0
+    return _count(usage.get("output_tokens"))
 
 
-def of_start(turn: Mapping[str, Any]) -> dict[str, Any]:
+def of_start(turn: Any) -> dict[str, Any]:
     """The `usage` of a `message_start`: clients want the two counts there in any case."""
-    return {**turn, "input_tokens": turn.get("input_tokens") or 0, "output_tokens": turn.get("output_tokens") or 0}
+    counts = turn if isinstance(turn, Mapping) else {}
+    return {**counts, **{key: _count(counts.get(key)) for key in ("input_tokens", "output_tokens")}}
 
 
 def of_delta(total: Mapping[str, Any], *, started: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,7 +57,12 @@ def with_executions(total: Mapping[str, Any], *, requests: int, seconds: float) 
         "code_execution_requests": requests,
         "execution_time_seconds": round(seconds, 3),
     }
-    return {**total, "server_tool_use": add(ours, total.get("server_tool_use") or {})}
+    others = total.get("server_tool_use")
+    return {**total, "server_tool_use": add(ours, others if isinstance(others, Mapping) else {})}
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _is_number(value: object) -> bool:
