@@ -134,6 +134,21 @@ async def test_error_in_a_stream_is_its_last_event(error: Exception, kind: str, 
     }
 
 
+async def test_stream_of_nothing_is_a_bug_and_answered_as_one() -> None:
+    async def nothing(request: Request) -> Response:
+        return EventStream(_empty(), request_id=request.state.request_id, stopping=asyncio.Event())
+
+    async with serving(make_app(Route("/", nothing))) as url, httpx2.AsyncClient(trust_env=False) as client:
+        answer = await client.get(url)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "api_error")
+
+
+async def _empty() -> Events:
+    none: list[dict[str, Any]] = []
+    for event in none:
+        yield event
+
+
 async def test_error_late_in_a_whole_answer_is_an_http_error() -> None:
     work = Work("message_start", error=CodecoveError("broke off"))
     work.go.set()

@@ -77,8 +77,9 @@ class EventStream(Response):
             else:
                 _log.exception("stream ended with an unexpected error")
             await self._send_event(send, failure_of(error).envelope(self._request_id))
-        if self._started:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if not self._started:
+            raise RuntimeError("a stream ended before its first event")
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _pump(self, send: Send) -> None:
         """Send every event. One task from first to last: a generator may hold scopes that belong to its task."""

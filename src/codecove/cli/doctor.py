@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from codecove import logs
 from codecove.cli.configuration import load_settings
 from codecove.doctor import access, machine, sandbox, upstream
 from codecove.doctor.finding import Finding, Verdict
@@ -26,6 +27,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
     running server. The exit code is 1 if anything is bad.
     """
     settings = load_settings()
+    logs.configure(settings)
     found = asyncio.run(_examine(settings, None if as_json else Console(highlight=False)))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
