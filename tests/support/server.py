@@ -80,7 +80,8 @@ def _cgroups(data_dir: Path) -> Iterator[Path]:
     """The sandbox names its cgroup after a hash of the directory that it works in."""
     for directory in (data_dir, *data_dir.iterdir()):
         digest = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()
-        yield from Path("/sys/fs/cgroup").glob(f"**/codecove-{digest[:12]}")
+        for pattern in ("codecove-{}", "*/codecove-{}"):
+            yield from Path("/sys/fs/cgroup").glob(pattern.format(digest[:12]))
 
 
 def _command_lines() -> Iterator[str]:
