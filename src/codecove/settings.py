@@ -7,9 +7,19 @@ variables are read.
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,21 +35,32 @@ def _state_home() -> Path:
     return Path.home() / ".local/state/codecove"
 
 
+def _url(value: str) -> str:
+    """An http or https URL with a host; the text stays as the operator wrote it."""
+    TypeAdapter(HttpUrl).validate_python(value)
+    return value
+
+
+UpstreamUrl = Annotated[str, AfterValidator(_url)]
+_never = BeforeValidator(lambda value: None if value == "never" else value)
+"""A limit that can be switched off, which neither a variable nor TOML has a null for."""
+
+
 class Route(BaseModel):
     """Which server answers for which models. The first route whose pattern fits is taken."""
 
     model_config = ConfigDict(extra="forbid")
 
     model: str = Field(description="A model name or a glob pattern, such as `claude-*`.")
-    upstream_url: str = Field(description="Base URL of a server that speaks the Messages protocol.")
-    upstream_api_key: SecretStr | None = None
+    upstream_url: UpstreamUrl = Field(description="Base URL of a server that speaks the Messages protocol.")
+    upstream_api_key: SecretStr | None = Field(default=None, description="The key that this upstream wants.")
     upstream_model: str | None = Field(default=None, description="The name sent upstream, if it differs.")
 
 
 class Settings(BaseSettings):
     """The configuration of one server. Immutable: read once, at start."""
 
-    model_config = SettingsConfigDict(env_prefix="COVE_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="COVE_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     # Where it listens and what it keeps
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
@@ -52,8 +73,10 @@ class Settings(BaseSettings):
         default_factory=lambda: _state_home() / "images",
         description="Sandbox images, shared by all servers of the machine.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe lines that are logged."
+    )
+    log_format: Literal["console", "json"] = Field(default="console", description="Lines to read, or JSON to collect.")
 
     # Who may use it
     api_key: SecretStr | None = Field(
@@ -61,22 +84,22 @@ class Settings(BaseSettings):
     )
 
     # The model behind it
-    upstream_url: str | None = Field(
+    upstream_url: UpstreamUrl | None = Field(
         default=None,
         description="Base URL of a server that speaks the Messages protocol. None: the built-in codecove/blocks.",
     )
-    upstream_api_key: SecretStr | None = None
+    upstream_api_key: SecretStr | None = Field(default=None, description="The key that the upstream wants, if any.")
     upstream_timeout: float = Field(
         default=600, gt=0, description="Seconds without a byte from upstream before it counts as gone."
     )
     routes: list[Route] = Field(default_factory=list, description="Other upstreams for some models.")
 
     # One request
-    max_turns: int | None = Field(
-        default=100, ge=1, description="Model turns in one request before `pause_turn`. None: never."
+    max_turns: Annotated[int | None, _never] = Field(
+        default=100, ge=1, description="Model turns in one request before `pause_turn`, or `never`."
     )
-    max_request_seconds: float | None = Field(
-        default=1800, gt=0, description="Seconds after which no new turn begins (`pause_turn`). None: never."
+    max_request_seconds: Annotated[float | None, _never] = Field(
+        default=1800, gt=0, description="Seconds after which no new turn begins (`pause_turn`), or `never`."
     )
     max_body: ByteSize = Field(default=ByteSize(32 * 2**20), description="Largest JSON request body.")
 
