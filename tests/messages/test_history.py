@@ -235,6 +235,12 @@ class TestShape:
         answer = {**result(), "tool_use_id": "call:1/é"}
         assert strict(upstream([USER, assistant(call, answer), USER])) == []
 
+    def test_pairs_that_a_framework_has_half_translated_are_accepted(self) -> None:
+        plain_result = {"type": "tool_result", "tool_use_id": "srvtoolu_A", "content": "out"}
+        plain_call = {"type": "tool_use", "id": "srvtoolu_A", "name": "bash_code_execution", "input": {}}
+        assert strict(upstream([USER, assistant(use()), user(plain_result)])) == []
+        assert strict(upstream([USER, assistant(plain_call, result())])) == []
+
     def test_the_result_is_what_the_tools_make_of_it(self) -> None:
         translated = upstream([USER, assistant(use(), result())])
         assert translated[2]["content"] == [{**to_tool_result(result()), "tool_use_id": "toolu_A"}]

@@ -211,9 +211,8 @@ class _Walk:
             self._append_user(results)
 
     def _result(self, call: Place, answer: Block) -> Block:
-        if not is_our_result(answer):
-            return answer
-        return {**to_tool_result(answer), "tool_use_id": self._pairs.upstream_id[call]}
+        result = to_tool_result(answer) if is_our_result(answer) else answer
+        return {**result, "tool_use_id": self._pairs.upstream_id[call]}
 
     def pending(self) -> tuple[Block, ...]:
         """The calls that may be run now. Raises `InvalidRequest` for one that should have had its result."""

@@ -49,7 +49,7 @@ class Pairs:
         self.call_of: dict[Place, Place] = {}
         """For each result that answers a call: where the call stands."""
         self.upstream_id: dict[Place, str] = {}
-        """For each call of ours: the id that the upstream knows it by. Unique: other servers repeat theirs."""
+        """For each call: the id that the upstream knows it by. Ours are unique: other servers repeat theirs."""
         self.dropped: set[Place] = set()
         """Calls of the client's tools that code in the container made, and their results: the model saw neither."""
         self.opaque: set[Place] = set()
@@ -102,7 +102,7 @@ class Pairs:
             while name in self._taken:
                 number += 1
                 name = f"{first}_{number}"
-            self.upstream_id[place] = name
+        self.upstream_id[place] = name
         self._taken.add(name)
 
     def _match(self, calls: dict[str, list[Place]], results: dict[str, list[Place]]) -> None:
