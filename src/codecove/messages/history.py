@@ -55,9 +55,8 @@ def with_placeholders(messages: list[Message], *, keep_foreign: bool) -> list[Me
 class _Turn:
     """One assistant turn that is being put together."""
 
-    index: int
     message: Message
-    """The client's message that it began in, and its index."""
+    """The client's message that it began in."""
     content: list[Block] = field(default_factory=list)
     plain: str | None = None
     """The content, when it is nothing but one string."""
@@ -106,7 +105,7 @@ class _Walk:
             translated = self._translate(block, place)
             if translated is None:
                 continue
-            turn = self._open_turn(index, message)
+            turn = self._open_turn(message)
             turn.plain = content if isinstance(content, str) and not turn.content else None
             turn.content.append(translated)
             if translated.get("type") == "tool_use":
@@ -121,11 +120,11 @@ class _Walk:
         if self._turn is not None and call in self._turn.calls:
             self._turn.answered = True
 
-    def _open_turn(self, index: int, message: Message) -> _Turn:
+    def _open_turn(self, message: Message) -> _Turn:
         if self._turn is not None and self._turn.answered:
             self.end_turn()
         if self._turn is None:
-            self._turn = _Turn(index, message)
+            self._turn = _Turn(message)
             self._turns += 1
             self._asked_after = None
         return self._turn

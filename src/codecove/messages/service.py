@@ -14,7 +14,7 @@ from codecove.messages.protocol import Block, Event, PassedHeaders
 from codecove.messages.request import MessagesRequest
 from codecove.messages.turn_request import first_choice, offered_tools, turn_body
 from codecove.messages.uploads import Resolved, resolve
-from codecove.messages.upstream import Upstreams
+from codecove.messages.upstream import Choice, Upstreams
 from codecove.settings import Settings
 from codecove.tools.base import Facts
 from codecove.tools.context import ToolLimits
@@ -55,7 +55,7 @@ class Messages:
         if declared is None:
             if pending:
                 raise missing_result(len(request.messages) - 1, pending[0])
-            loop = self._loop(request, resolved, headers, workshop=None)
+            loop = self._loop(request, resolved, choice, headers, workshop=None)
             async with aclosing(loop.events()) as events:
                 async for event in events:
                     yield event
@@ -63,7 +63,7 @@ class Messages:
         container_id = await self._container_id(request, caller, pending)
         async with self._containers.lease(caller, container_id) as lease:
             workshop = self._workshop(request, declared, lease, resolved, caller)
-            loop = self._loop(request, resolved, headers, workshop=workshop)
+            loop = self._loop(request, resolved, choice, headers, workshop=workshop)
             async with aclosing(loop.events(pending)) as events:
                 async for event in events:
                     yield event
@@ -85,12 +85,18 @@ class Messages:
         return await choice.upstream.count_tokens(turn, headers)
 
     def _loop(
-        self, request: MessagesRequest, resolved: Resolved, headers: PassedHeaders, *, workshop: Workshop | None
+        self,
+        request: MessagesRequest,
+        resolved: Resolved,
+        choice: Choice,
+        headers: PassedHeaders,
+        *,
+        workshop: Workshop | None,
     ) -> Loop:
         return Loop(
             request,
             resolved.messages,
-            choice=self._upstreams.choose(request.model),
+            choice=choice,
             workshop=workshop,
             facts=self._facts,
             limits=LoopLimits(turns=self._settings.max_turns, seconds=self._settings.max_request_seconds),
