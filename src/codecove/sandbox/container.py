@@ -71,6 +71,10 @@ class LocalContainer:
         """What it is doing."""
         return self._lifecycle.state
 
+    def host_processes(self) -> list[int]:
+        """The pids, on the host, of the sandbox and of what runs in it."""
+        return self._cgroup.processes()
+
     async def run(
         self,
         argv: Sequence[str],

@@ -41,7 +41,7 @@ async def template(directory: Path, size: int) -> Path:
         for name in ("upper", "work"):
             (content / name).mkdir(parents=True)
         features = "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0"
-        options = ["-q", "-m", "0", "-i", str(_INODE_RATIO), "-E", features, "-d", str(content)]
+        options = ["-q", "-b", "4096", "-m", "0", "-i", str(_INODE_RATIO), "-E", features, "-d", str(content)]
         await commands.run(["mkfs.ext4", *options, str(image), f"{size // 1024}k"])
         image.rename(file)
     return file

@@ -45,10 +45,10 @@ class LocalHost:
 
     def __init__(self, config: HostConfig) -> None:
         self._config = config
-        self._directory = config.directory.absolute()
+        self.directory = config.directory.absolute()
         self._hierarchies = cgroup.detect()
-        self._runtime = Runtime(config.runtime, self._directory / "runtime", self._hierarchies)
-        digest = hashlib.sha256(os.fsencode(self._directory.resolve())).hexdigest()
+        self._runtime = Runtime(config.runtime, self.directory / "runtime", self._hierarchies)
+        digest = hashlib.sha256(os.fsencode(self.directory.resolve())).hexdigest()
         self._cgroup = cgroup.Cgroup(self._hierarchies, f"/codecove-{digest[:12]}")
         self._containers: dict[str, LocalContainer] = {}
         self._sites: dict[str, Site] = {}
@@ -60,13 +60,13 @@ class LocalHost:
         """Raises `SandboxError` when the directory is in use, or something needed is missing."""
         if os.geteuid() != 0:
             raise SandboxError("containers need root: start the server as root")
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._lock_file = _lock(self._directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._lock_file = _lock(self.directory)
         try:
             await self._clean()
             for directory in (self._sites_directory, self._templates, self._runtime.root):
                 directory.mkdir(mode=0o700, exist_ok=True)
-            self._built = await asyncio.to_thread(guestbuild.build, self._directory, self._config.rootfs.resolve())
+            self._built = await asyncio.to_thread(guestbuild.build, self.directory, self._config.rootfs.resolve())
         except BaseException:
             self._lock_file.close()
             raise
@@ -83,8 +83,8 @@ class LocalHost:
             raise ValueError(f"container id {container_id!r} is malformed or taken")
         if len(self._sites) >= self._config.max_containers:
             raise HostFull(f"this host has its {self._config.max_containers} containers already")
-        if layer.free_bytes(self._directory) < _DISK_RESERVE_BYTES:
-            raise HostFull(f"less than {_DISK_RESERVE_BYTES >> 30} GiB of disk left below {self._directory}")
+        if layer.free_bytes(self.directory) < _DISK_RESERVE_BYTES:
+            raise HostFull(f"less than {_DISK_RESERVE_BYTES >> 30} GiB of disk left below {self.directory}")
         self._sites[container_id] = self._site(container_id)
         try:
             container = await self._boot(container_id, limits or self._config.limits)
@@ -107,13 +107,17 @@ class LocalHost:
         """See `host.SandboxHost`."""
         await commands.uncancelled(self._remove(container_id))
 
+    def control_groups(self) -> list[str]:
+        """The control groups that its containers have."""
+        return [group.name for group in self._cgroup.children()]
+
     @property
     def _sites_directory(self) -> Path:
-        return self._directory / "containers"
+        return self.directory / "containers"
 
     @property
     def _templates(self) -> Path:
-        return self._directory / "templates"
+        return self.directory / "templates"
 
     def _site(self, container_id: str) -> Site:
         name = hashlib.sha256(container_id.encode()).hexdigest()[:20]
@@ -158,7 +162,7 @@ class LocalHost:
             _log.warning("removing container %s of a server that ended without doing so", directory.name)
             await self._site(directory.name).destroy()
         await asyncio.to_thread(shutil.rmtree, self._runtime.root, ignore_errors=True)
-        for made in self._directory.glob(".guest-*"):
+        for made in self.directory.glob(".guest-*"):
             await asyncio.to_thread(shutil.rmtree, made)
         self._cgroup.remove()
 

@@ -13,7 +13,7 @@ OWN_BYTES = 32 * 2**20
 """What the sandbox itself takes and the user is not charged for."""
 INTERVAL = 0.025
 """Seconds between two looks."""
-_SETTLE_SECONDS = 0.15
+_SETTLE_SECONDS = 1.0
 _STILL_GROWING_BYTES = 64 * 2**20
 
 

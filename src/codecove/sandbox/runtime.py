@@ -18,6 +18,7 @@ _FLAGS = {
     "crun": ("--cgroup-manager=disabled",),  # it stays in the group that it was started in
     "runc": (),
 }
+_UNKNOWN_CONTAINER = ("does not exist", "no such file")
 _WITHOUT_HYBRID = 'umount "$0" && exec "$@"'
 
 
@@ -51,5 +52,19 @@ class Runtime:
         return [*self._command, "run", "--detach", "--bundle", str(bundle), runtime_id]
 
     async def delete(self, runtime_id: str) -> None:
-        """Remove what the runtime knows of a container. Raises `CommandFailed`."""
-        await commands.run([*self._command, "delete", "--force", runtime_id])
+        """Remove what the runtime knows of a container whose processes are gone. Raises `CommandFailed`."""
+        try:
+            await commands.run([*self._command, "delete", "--force", runtime_id])
+        except commands.CommandFailed as error:
+            if not any(words in error.output for words in _UNKNOWN_CONTAINER):
+                raise
+        # A start that was broken off half-way may have left files that are no container yet.
+        for path in self.root.glob(f"*{runtime_id}*"):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

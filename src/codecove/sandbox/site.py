@@ -64,11 +64,7 @@ class Site:
         """Remove all of it. Idempotent. Raises `SandboxError` when something can't be removed."""
         self.cgroup.kill()
         await self._see_it_end()
-        try:
-            await self._runtime.delete(self._runtime_id)
-        except commands.CommandFailed as error:
-            if "does not exist" not in error.output and "not found" not in error.output:
-                raise
+        await self._runtime.delete(self._runtime_id)
         await asyncio.to_thread(layer.detach, self._directory)
         if not self.cgroup.remove():
             raise SandboxError(f"control group {self.cgroup.name} is still in use")

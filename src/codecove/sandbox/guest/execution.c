@@ -206,6 +206,7 @@ static void push_input(void) {
         }
         current.pending_at += (size_t)put;
     }
+    current.pending_at = current.pending_size;
     if (!current.pending_done) send_frame(DONE, current.id, NULL, 0);
     current.pending_done = true;
 }

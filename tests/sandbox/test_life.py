@@ -1,0 +1,268 @@
+"""Containers come, fail and go, and leave nothing behind."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytest
+
+from codecove.sandbox.errors import ContainerNotFound, ContainerUnavailable, HostFull, SandboxError
+from codecove.sandbox.lifecycle import State
+from codecove.sandbox.local import HostConfig, LocalHost
+from tests.sandbox.hosts import LIMITS, Shell, new_name
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
+
+
+@dataclass
+class Traces:
+    """What a container could leave behind on the machine."""
+
+    children: int
+    zombies: int
+    mounts: int
+    loop_devices: int
+    control_groups: int
+    file_descriptors: int
+    threads: int
+    tasks: int
+    directories: int
+
+
+def traces(host: LocalHost) -> Traces:
+    def is_child(status: str) -> bool:
+        return f"\nPPid:\t{os.getpid()}\n" in status
+
+    statuses = []
+    for path in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            statuses.append(path.read_text())
+    directory = host.directory
+    return Traces(
+        children=sum(is_child(status) for status in statuses),
+        zombies=sum(is_child(status) and "State:\tZ" in status for status in statuses),
+        mounts=Path("/proc/self/mounts").read_text().count(str(directory)),
+        loop_devices=subprocess.run(["losetup", "-a"], capture_output=True, check=True).stdout.count(
+            os.fsencode(directory)
+        ),
+        control_groups=len(host.control_groups()),
+        file_descriptors=len(os.listdir("/proc/self/fd")),
+        threads=sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate()),
+        tasks=len(asyncio.all_tasks()),
+        directories=len(list(directory.glob("*/*"))),
+    )
+
+
+async def settled(host: LocalHost, before: Traces) -> Traces:
+    """The traces now, given a moment for what ends by itself (the event loop's own threads)."""
+    for _ in range(100):
+        now = traces(host)
+        if asdict(now) == asdict(before):
+            break
+        await asyncio.sleep(0.05)
+    return now
+
+
+async def test_thirty_containers_leave_nothing(host: LocalHost) -> None:
+    await host.delete((await host.create(new_name())).id)
+    before = traces(host)
+    for _ in range(10):
+        three = await asyncio.gather(*(host.create(new_name()) for _ in range(3)))
+        await asyncio.gather(
+            *(container.run(["bash", "-c", "echo x > f; setsid sleep 60 &"], env={}, timeout=9) for container in three)
+        )
+        await asyncio.gather(*(host.delete(container.id) for container in three))
+    assert await settled(host, before) == before
+
+
+async def test_a_container_is_found_until_it_is_deleted(host: LocalHost) -> None:
+    container = await host.create(new_name())
+    assert await host.get(container.id) is container
+    await host.delete(container.id)
+    with pytest.raises(ContainerNotFound):
+        await host.get(container.id)
+    await host.delete(container.id)
+    with pytest.raises(ContainerUnavailable):
+        await container.run(["true"], env={}, timeout=5)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "a" * 65, "-x", "x\0"])
+async def test_malformed_ids_are_refused(host: LocalHost, name: str) -> None:
+    with pytest.raises(ValueError, match="malformed"):
+        await host.create(name)
+
+
+async def test_two_containers_share_nothing(own_shell: Shell) -> None:
+    other = await own_shell.host.create(new_name())
+    try:
+        await own_shell("echo secret | tee /tmp/f /workspace/f /dev/shm/f /files/f; sleep 60 &")
+        seen = await other.run(["bash", "-c", "cat /tmp/f /workspace/f /dev/shm/f /files/f; ps -e"], env={}, timeout=9)
+        assert b"secret" not in seen.stdout.head
+        assert b"sleep" not in seen.stdout.head
+    finally:
+        await own_shell.host.delete(other.id)
+
+
+async def test_deleting_ends_what_runs(host: LocalHost) -> None:
+    container = await host.create(new_name())
+    running = asyncio.create_task(container.run(["sleep", "60"], env={}, timeout=60))
+    await asyncio.sleep(0.2)
+    await host.delete(container.id)
+    with pytest.raises(ContainerUnavailable):
+        await running
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.003, 0.01, 0.02, 0.05, 0.1, 0.15])
+async def test_a_cancelled_start_leaves_nothing(host: LocalHost, moment: float) -> None:
+    before = traces(host)
+    name = new_name()
+    creating = asyncio.create_task(host.create(name))
+    await asyncio.sleep(moment)
+    creating.cancel()
+    try:
+        await creating
+    except asyncio.CancelledError:
+        assert await settled(host, before) == before
+    else:
+        await host.delete(name)  # it was quicker than the cancellation
+
+
+async def test_when_the_sandbox_is_killed_the_call_fails_at_once(own_shell: Shell) -> None:
+    running = asyncio.create_task(own_shell("sleep 60", timeout=60))
+    reading = asyncio.create_task(own_shell("true"))
+    await asyncio.sleep(0.3)
+    for pid in own_shell.container.host_processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(5):
+        for call in (running, reading):
+            with pytest.raises(ContainerUnavailable):
+                await call
+    assert own_shell.container.state is State.FAILED
+    with pytest.raises(ContainerUnavailable):
+        await own_shell.container.stat("/")
+
+
+async def test_other_containers_do_not_notice_when_one_dies(own_shell: Shell) -> None:
+    other = await own_shell.host.create(new_name())
+    for pid in other.host_processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert (await own_shell("echo alive")).stdout.head == b"alive\n"
+    await own_shell.host.delete(other.id)
+
+
+async def becomes(shell: Shell, state: State) -> None:
+    for _ in range(200):
+        if shell.container.state is state:
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail(f"{shell.container.state} instead of {state}")
+
+
+async def test_an_idle_container_is_frozen_and_thaws_for_the_next_call(own_shell: Shell) -> None:
+    await becomes(own_shell, State.FROZEN)
+    assert (await own_shell("echo awake")).stdout.head == b"awake\n"
+    await becomes(own_shell, State.FROZEN)
+    assert (await own_shell.container.stat("/tmp")).kind == "directory"
+
+
+async def test_a_container_with_something_in_the_background_is_not_frozen_soon(own_shell: Shell) -> None:
+    await own_shell("sleep 60 &")
+    await asyncio.sleep(1.5)
+    assert own_shell.container.state is State.IDLE
+
+
+@pytest.fixture
+async def small_host(image: Path, tmp_path: Path) -> AsyncIterator[LocalHost]:
+    config = HostConfig(tmp_path, image, limits=LIMITS, max_containers=1)
+    async with LocalHost(config) as host:
+        yield host
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_no_more_containers_than_the_host_may_have(small_host: LocalHost) -> None:
+    await small_host.create("one")
+    with pytest.raises(HostFull):
+        await small_host.create("two")
+    await small_host.delete("one")
+    await small_host.create("two")
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_closing_the_host_deletes_its_containers(image: Path, tmp_path: Path) -> None:
+    async with LocalHost(HostConfig(tmp_path, image, limits=LIMITS)) as host:
+        await host.create("one")
+        await host.create("two")
+        assert traces(host).mounts == 4
+    assert traces(host).mounts == 0
+    assert traces(host).loop_devices == 0
+    assert host.control_groups() == []
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_two_servers_never_share_a_directory(small_host: LocalHost, image: Path) -> None:
+    with pytest.raises(SandboxError, match="another server is using"):
+        async with LocalHost(HostConfig(small_host.directory, image)):
+            pass
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_a_start_that_fails_says_what_the_runtime_said(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    async with LocalHost(HostConfig(tmp_path / "host", tmp_path / "empty", limits=LIMITS)) as host:
+        next(host.directory.glob("guest-*/layer/.codecove/agent")).unlink()
+        with pytest.raises(ContainerUnavailable) as caught:
+            await host.create("x")
+        assert "agent" in caught.value.detail
+        assert traces(host).mounts == 0
+
+
+async def test_an_unknown_runtime_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="known are runsc, crun, runc"):
+        LocalHost(HostConfig(tmp_path, tmp_path, runtime="docker"))
+
+
+CRASHING_SERVER = """
+    import asyncio, os, signal, sys
+    from pathlib import Path
+    from codecove.sandbox.limits import Limits
+    from codecove.sandbox.local import HostConfig, LocalHost
+
+    async def main():
+        limits = Limits(disk_bytes=256 * 2**20)
+        config = HostConfig(Path(sys.argv[1]), Path(sys.argv[2]), runtime=sys.argv[3], limits=limits)
+        async with LocalHost(config) as host:
+            busy, idle = [await host.create(name) for name in ("busy", "idle")]
+            await busy.run(["bash", "-c", "sleep 600 & setsid sleep 600 &"], env={}, timeout=9)
+            while idle.state != "frozen":
+                await asyncio.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("runtime", ["runsc", "crun"])
+@pytest.mark.asyncio(loop_scope="function")
+async def test_the_next_start_cleans_what_a_killed_server_left(image: Path, tmp_path: Path, runtime: str) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(CRASHING_SERVER), str(tmp_path), str(image), runtime]
+    server = await asyncio.create_subprocess_exec(*command)
+    assert await server.wait() == -signal.SIGKILL
+    config = HostConfig(tmp_path, image, runtime=runtime, limits=LIMITS)
+    host = LocalHost(config)
+    assert traces(host).directories > 2
+    async with host:
+        left = traces(host)
+        assert (left.mounts, left.loop_devices, left.control_groups) == (0, 0, 0)
+        assert list((tmp_path / "containers").iterdir()) == []
+        container = await host.create("busy")
+        assert (await container.run(["echo", "again"], env={}, timeout=9)).stdout.head == b"again\n"
