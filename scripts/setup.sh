@@ -35,10 +35,19 @@ find_python() {
     return 1
 }
 
+# The sandbox's two small programs in C are linked statically.
+has_static_libc() {
+    local library
+    for library in /usr/lib/*/libc.a /usr/lib/libc.a /usr/lib64/libc.a; do
+        [ ! -e "$library" ] || return 0
+    done
+    return 1
+}
+
 missing_packages() {
     find_python >/dev/null || echo python3 python3-venv
     command -v cc >/dev/null || echo gcc
-    ls /usr/lib/*/libc.a /usr/lib/libc.a /usr/lib64/libc.a >/dev/null 2>&1 || echo libc6-dev
+    has_static_libc || echo libc6-dev
     command -v crun >/dev/null || echo crun
     command -v mmdebstrap >/dev/null || echo mmdebstrap
     command -v mkfs.ext4 >/dev/null || [ -x /sbin/mkfs.ext4 ] || echo e2fsprogs

@@ -43,7 +43,7 @@ def install_exact(rootfs: Path, version: str, scratch: Path) -> PythonChoice:
         return PythonChoice(version, _debian_version(rootfs), f"uv did not finish in {_UV_SECONDS} s")
     except subprocess.CalledProcessError as error:
         # The last line is the innermost cause; the lines before name hosts, which say nothing more.
-        cause = (str(error.stderr).strip().splitlines() or ["no message"])[-1].strip()
+        cause = (str(error.stderr).strip().splitlines() or ["no message"])[-1].strip().removeprefix("cause: ")
         return PythonChoice(version, _debian_version(rootfs), f"uv could not fetch it: {cause}")
     found = next(place.glob(f"cpython-{version}-*/bin/python3"))
     adopt(found.parents[1], rootfs)
