@@ -9,7 +9,9 @@ from typing import Literal
 from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, MetaData, String, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-ContainerState = Literal["running", "expired", "failed"]
+from codecove.workspaces import Role
+
+ContainerState = Literal["running", "expired", "failed", "deleted"]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -41,7 +43,11 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime, ContainerState: String(16)}  # noqa: RUF012  # SQLAlchemy's own form
+    type_annotation_map = {  # noqa: RUF012  # SQLAlchemy's own form
+        datetime: UtcDateTime,
+        ContainerState: String(16),
+        Role: String(16),
+    }
 
 
 class WorkspaceRow(Table):
@@ -50,6 +56,11 @@ class WorkspaceRow(Table):
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[datetime]
+    max_containers: Mapped[int | None]
+    """Running at once. None, here and below: no limit but the server's."""
+    max_executions: Mapped[int | None]
+    """Running at once."""
+    requests_per_minute: Mapped[int | None]
 
 
 class KeyRow(Table):
@@ -62,13 +73,14 @@ class KeyRow(Table):
     """SHA-256 of the secret, in hex."""
     from_settings: Mapped[bool]
     """It was given as COVE_API_KEY, not made by `cove keys create`."""
+    role: Mapped[Role] = mapped_column(server_default="user")
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
 
 
 class ContainerRow(Table):
     __tablename__ = "containers"
-    __table_args__ = (Index(None, "state"),)
+    __table_args__ = (Index(None, "state"), Index(None, "workspace_id", "created_at"))
 
     id: Mapped[str] = mapped_column(primary_key=True)
     workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
@@ -76,6 +88,8 @@ class ContainerRow(Table):
     created_at: Mapped[datetime]
     last_active_at: Mapped[datetime]
     """When a request last used it. When it expires follows from this and the policy in force."""
+    ended_at: Mapped[datetime | None]
+    """When it stopped running, in whatever way."""
 
 
 class ContainerEventRow(Table):
@@ -114,7 +128,7 @@ class ExecutionRow(Table):
     """One tool call that reached its container. `finished_at` is None while it runs."""
 
     __tablename__ = "executions"
-    __table_args__ = (Index(None, "workspace_id", "started_at"),)
+    __table_args__ = (Index(None, "workspace_id", "started_at"), Index(None, "container_id", "started_at"))
 
     id: Mapped[str] = mapped_column(primary_key=True)
     workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
