@@ -15,7 +15,7 @@ from codecove.messages.protocol import Event, PassedHeaders
 from codecove.messages.upstream import Upstreams
 from codecove.settings import Route, Settings
 from tests.messages.raw_server import serving, sse
-from tests.messages.support import NEWER, check_order, collect, folded, make_loop
+from tests.messages.support import NEWER, Bench, check_order, collect, folded, make_loop
 from tests.support.script import Failure, Refusal, Turn, bash, call, say
 from tests.support.upstream import KEY, ScriptedUpstream
 
@@ -310,6 +310,30 @@ class TestSloppyServers:
         async with serving(sse(START, odd, more, future, {"type": "content_block_stop", "index": 0}, *END)) as server:
             events = await respond(server.url)
         assert events[1:5] == [odd, more, future, {"type": "content_block_stop", "index": 0}]
+
+    @pytest.mark.parametrize("as_json", [False, True])
+    async def test_half_a_surrogate_pair_is_replaced_where_it_comes_in(self, as_json: bool) -> None:
+        block = {"type": "tool_use", "id": "t", "name": "bash_code_execution", "input": {"command": "MARK"}}
+        if as_json:
+            body, kind = json.dumps({"content": [block], "stop_reason": "max_tokens"}), "application/json"
+        else:
+            ending = {**END[0], "delta": {"stop_reason": "max_tokens"}}
+            start = {"type": "content_block_start", "index": 0, "content_block": block}
+            body, kind = sse(START, start, ending, END[1]), "text/event-stream"
+        body = body.replace("MARK", "\\ud83d\\ude00 \\ud83d \\\\ud83d")
+        async with serving(body, kind=kind) as server:
+            bench = Bench()
+            async with Upstreams(settings_for(server.url)) as upstreams:
+                loop = make_loop({"tools": [NEWER]}, upstreams.choose("m").upstream, bench=bench)
+                json.dumps(await collect(loop), ensure_ascii=False).encode()
+        assert [call.input for call in bench.calls] == [{"command": "\U0001f600 \ufffd \\ud83d"}]
+
+    async def test_json_that_nobody_else_could_read_is_put_right_or_left_out(self) -> None:
+        odd = 'data: {"type":"odd","score":NaN}\n\n' + "data: " + "[" * 100_000 + "\n\n"
+        async with serving(sse(START) + odd + sse(*END)) as server:
+            assert [event for event in await ask(server.url) if event["type"] == "odd"] == [
+                {"type": "odd", "score": None}
+            ]
 
     async def test_a_server_that_keeps_the_stream_open_does_not_hold_the_response(self) -> None:
         async with serving(sse(START, *END), keep_open=True) as server:

@@ -153,6 +153,20 @@ class TestUploads:
         ]
         assert ["cache_control" in block for block in told] == [False, True, False]
 
+    async def test_a_name_that_is_too_long_for_a_file_system_is_cut(
+        self, service: Service, upstream: ScriptedUpstream
+    ) -> None:
+        names = ["é" * 251 + ".csv", "é" * 251 + ".csv", "x." + "é" * 253]
+        files = [await service.upload(name, name.encode()) for name in names]
+        upstream.script(Turn([bash('ls "$INPUT_DIR"')]), Turn([say("Done.")]))
+        message = await service.ask({"role": "user", "content": [upload_block(file) for file in files]})
+        assert results(message)[0]["stdout"].split() == [
+            "x." + "é" * 126,
+            "é" * 124 + "-2.csv",
+            "é" * 125 + ".csv",
+        ]
+        assert f"$INPUT_DIR/{'é' * 124}-2.csv (" in str(upstream.requests[0].messages)
+
     async def test_a_missing_file_is_refused_before_anything_starts(self, service: Service) -> None:
         missing = {"type": "container_upload", "file_id": "file_nope"}
         with pytest.raises(NotFound, match="file_nope"):
@@ -208,6 +222,14 @@ class TestUploads:
         entry = results(await service.ask("Go"))[0]["content"][0]
         file = await service.files.get(CALLER, entry["file_id"])
         assert (file.filename, file.downloadable) == ("out.txt", True)
+
+    async def test_a_file_that_an_execution_named_as_no_upload_may_be_is_kept_under_another_name(
+        self, service: Service, upstream: ScriptedUpstream
+    ) -> None:
+        upstream.script(Turn([bash("echo x > \"$OUTPUT_DIR\"/$'a:b\\xff.txt'")]), Turn([say("Done.")]))
+        message = await service.ask("Go")
+        file = await service.files.get(CALLER, results(message)[0]["content"][0]["file_id"])
+        assert file.filename == "a_b_.txt"
 
 
 class TestDeferral:

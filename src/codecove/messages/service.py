@@ -6,6 +6,7 @@ from typing import Any
 
 from codecove.containers.lease import Lease
 from codecove.containers.service import Containers
+from codecove.files.names import cleaned
 from codecove.files.service import Files
 from codecove.messages import request as requests
 from codecove.messages.history import missing_result, translate, with_placeholders
@@ -119,7 +120,7 @@ class Messages:
         settings = self._settings
 
         async def save_output(filename: str, data: AsyncIterable[bytes]) -> str:
-            file = await self._files.create(caller, filename=filename, data=data, downloadable=True)
+            file = await self._files.create(caller, filename=cleaned(filename), data=data, downloadable=True)
             return file.id
 
         session = ToolSession(
@@ -130,6 +131,7 @@ class Messages:
                 execution_timeout=settings.execution_timeout,
                 request_budget=request.max_execution_duration,
                 max_file_size=settings.max_file_size,
+                max_output_bytes=settings.disk,
             ),
         )
         return Workshop(tool=declared.tool, session=session, lease=lease)

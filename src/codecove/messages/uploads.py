@@ -15,6 +15,11 @@ from codecove.workspaces import Caller
 MAX_INLINE = 32 * 2**20
 """Bytes of one file that may go into a prompt: what the API takes as the body of a request."""
 
+_MAX_NAME = 255
+"""Bytes of a file's name on Linux. The Files API counts characters, which may be four bytes each."""
+_MAX_SUFFIX = 64
+"""Bytes of an ending that is kept when the name is cut."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
@@ -78,11 +83,13 @@ class _Resolver:
         return lambda: self._files.content(self._caller, file)
 
     def _unique(self, filename: str) -> str:
-        """The name, or `name-2.ext` when another upload before it has the name."""
-        path, name, number = PurePosixPath(filename), filename, 1
+        """The name, or `name-2.ext` when another upload before it has the name; cut to what a file system takes."""
+        path = PurePosixPath(filename)
+        stem, suffix = (path.stem, path.suffix) if len(path.suffix.encode()) <= _MAX_SUFFIX else (filename, "")
+        name, number = _fitting(stem, suffix), 1
         while name in self._names:
             number += 1
-            name = f"{path.stem}-{number}{path.suffix}"
+            name = _fitting(stem, f"-{number}{suffix}")
         self._names.add(name)
         return name
 
@@ -98,6 +105,10 @@ class _Resolver:
             )
         data = b"".join([chunk async for chunk in self._files.content(self._caller, file)])
         return {**block, "source": _source(block["type"], file, data, path)}
+
+
+def _fitting(stem: str, ending: str) -> str:
+    return stem.encode()[: _MAX_NAME - len(ending.encode())].decode(errors="ignore") + ending
 
 
 def _source(kind: str, file: File, data: bytes, path: str) -> dict[str, Any]:

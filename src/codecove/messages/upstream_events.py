@@ -55,7 +55,7 @@ def _parse(sse: httpx2.ServerSentEvent) -> Iterator[Event]:
     """Usually one event; several when a server leaves out the empty lines between them."""
     for text in (sse.data, *(sse.data.split("\n") if "\n" in sse.data else ())):
         try:
-            event = json.loads(text)
+            event = load(text)
         except ValueError:
             continue
         if not isinstance(event, dict):
@@ -67,6 +67,21 @@ def _parse(sse: httpx2.ServerSentEvent) -> Iterator[Event]:
             return
 
 
+def load(text: str) -> Any:
+    """Parse JSON into what a client can read and send back. Raises `ValueError`.
+
+    Half a surrogate pair becomes U+FFFD; `NaN` and the like, which only some parsers take, become null.
+    """
+    try:
+        value = json.loads(text, parse_constant=lambda _: None)
+        if "\\ud" in text or "\\uD" in text:
+            written = json.dumps(value, ensure_ascii=False)
+            value = json.loads(written.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    return value
+
+
 async def _read_json(response: httpx2.Response) -> Any:
     body = bytearray()
     async for chunk in response.aiter_bytes():
@@ -74,7 +89,7 @@ async def _read_json(response: httpx2.Response) -> Any:
         if len(body) > MAX_EVENT:
             raise upstream_errors.not_an_answer("it is too long")
     try:
-        return json.loads(body)
+        return load(body.decode("utf-8", errors="replace"))
     except ValueError:
         raise upstream_errors.not_an_answer("broken JSON") from None
 
