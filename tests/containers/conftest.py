@@ -1,7 +1,7 @@
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 from codecove.containers.service import Containers
 from codecove.store.database import Database
@@ -13,8 +13,8 @@ IDLE = 3600.0
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database(f"sqlite:///{tmp_path}/codecove.db") as database:
+async def database(database_url: URL) -> AsyncIterator[Database]:
+    async with Database(database_url) as database:
         async with database.write() as session:
             session.add(WorkspaceRow(id="wrkspc_other", name="other", created_at=Clock().now))
         yield database

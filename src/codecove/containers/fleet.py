@@ -9,7 +9,8 @@ import structlog
 
 from codecove import ids
 from codecove.containers.executions import Executions
-from codecove.containers.policy import Expiry
+from codecove.containers.policy import Expiry, Times
+from codecove.containers.quotas import Admission
 from codecove.containers.records import Records, Taken
 from codecove.sandbox.errors import ContainerExpired, ContainerNotFound, ContainerUnavailable, SandboxError
 from codecove.sandbox.host import Container, SandboxHost
@@ -31,37 +32,41 @@ class Fleet:
         self.expiry = expiry
         self.records = Records(database, expiry)
         self.executions = Executions(database)
+        self.admission = Admission(self.records, expiry, now)
         self._host = host
-        self._leased: Counter[str] = Counter()
+        self.leased: Counter[str] = Counter()
+        """How many requests hold a container. Only those that some do are in it."""
         self._doomed: set[str] = set()
         """Ended, but still to be deleted on the host."""
 
     def __repr__(self) -> str:
-        return f"<Fleet leased={dict(self._leased)} doomed={sorted(self._doomed)}>"
+        return f"<Fleet leased={dict(self.leased)} doomed={sorted(self._doomed)}>"
 
-    async def create(self, caller: Caller) -> str:
+    async def create(self, caller: Caller, reason: str) -> tuple[str, Times]:
         """Boot a container and take it. Cancelled or failed half way, it leaves nothing.
 
-        Raises `ContainerUnavailable`, `HostFull`.
+        Raises `ContainerUnavailable`, `HostFull`, `QuotaExceeded`.
         """
         container_id = ids.new("container")
-        try:
-            await self._host.create(container_id)
-            await self.records.add(caller, container_id, self.now())
-        except BaseException as error:
-            await finish(self.end([container_id], "failed", f"its creation ended with {type(error).__name__}"))
-            raise
-        self._leased[container_id] += 1
-        return container_id
+        async with self.admission.container(caller, container_id):
+            try:
+                await self._host.create(container_id)
+                created_at = self.now()
+                await self.records.add(caller, container_id, reason, created_at)
+            except BaseException as error:
+                await finish(self.end([container_id], "failed", f"its creation ended with {type(error).__name__}"))
+                raise
+        self.leased[container_id] += 1
+        return container_id, Times(created_at, created_at)
 
     async def take(self, caller: Caller, container_id: str) -> Taken | None:
         """Use an existing container: while it is taken it does not expire. None if the workspace has none such.
 
         Only one that is running is taken, and must be released.
         """
-        taken = await self.records.take(caller, container_id, self.now(), self._leased)
+        taken = await self.records.take(caller, container_id, self.now(), self.leased)
         if taken is not None and taken.state == "running":
-            self._leased[container_id] += 1
+            self.leased[container_id] += 1
         if taken is not None and taken.expired_now:
             self._doomed.add(container_id)
         return taken
@@ -72,9 +77,9 @@ class Fleet:
             # First the row, then the count: see `Records.expire_due`.
             await self.records.touch(container_id, self.now())
         finally:
-            self._leased[container_id] -= 1
-            if self._leased[container_id] == 0:
-                del self._leased[container_id]
+            self.leased[container_id] -= 1
+            if self.leased[container_id] == 0:
+                del self.leased[container_id]
 
     async def get(self, container_id: str) -> Container:
         """A container that was running when it was taken. Raises `ContainerExpired`, `ContainerUnavailable`."""
@@ -91,6 +96,8 @@ class Fleet:
         state, reason = await self.records.ending(container_id)
         if state == "expired":
             return ContainerExpired(container_id)
+        if state == "deleted":
+            return ContainerUnavailable(f"container {container_id!r} has been deleted")
         return ContainerUnavailable(
             f"container {container_id!r} has failed ({reason}) and its files are gone; "
             "leave `container` out to start in a new one"
@@ -103,11 +110,19 @@ class Fleet:
         await self.records.end(ended, state, reason, self.now())
         await self._delete_doomed()
 
+    async def delete(self, caller: Caller, container_id: str) -> bool:
+        """Delete a container, also one that is in use. False if the workspace has none such."""
+        if not await self.records.delete(caller, container_id, "deleted by a request", self.now()):
+            return False
+        self._doomed.add(container_id)
+        await self._delete_doomed()
+        return True
+
     async def sweep(self) -> None:
         """Expire what is due, and delete on the host what has ended."""
-        expired = await self.records.expire_due(self._leased, self.now())
+        expired = await self.records.expire_due(self.leased, self.now())
         for container_id in expired:
-            log.info("container expired", container_id=container_id, reason=self.expiry.reason)
+            log.info("container expired", container_id=container_id)
         self._doomed.update(expired)
         await self._delete_doomed()
 
@@ -124,8 +139,8 @@ class Fleet:
 
     async def close(self) -> None:
         """At shutdown: every container ends."""
-        if self._leased:
-            log.warning("containers still in use at shutdown", container_ids=sorted(self._leased))
+        if self.leased:
+            log.warning("containers still in use at shutdown", container_ids=sorted(self.leased))
         await self.end(await self.records.running(), "expired", "the server was stopped")
 
     async def _delete_doomed(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from codecove.clock import monotonic
@@ -15,18 +16,35 @@ from codecove.store.finish import finish
 from codecove.workspaces import Caller
 
 
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """The container that a request named, had ended, and is given another one for."""
+
+    container_id: str
+    reason: str
+
+
 class Lease:
     """One request's container: the one it named, or one made when it is first needed.
 
     It does not expire while the lease is held. `Containers.lease` gives it out and takes it back.
     """
 
-    def __init__(self, fleet: Fleet, caller: Caller, container_id: str | None, taken: Taken | None) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        caller: Caller,
+        container_id: str | None,
+        taken: Taken | None,
+        *,
+        replaced: Replaced | None = None,
+    ) -> None:
         self._fleet = fleet
         self._caller = caller
         self._container_id = container_id
         self._usable = taken is None or taken.state == "running"
-        self._last_active_at = None if taken is None else taken.last_active_at
+        self._times = None if taken is None else taken.times
+        self._replaced = replaced
         self._loaded_files = frozenset() if taken is None else taken.loaded_files
         self._creating = asyncio.Lock()
 
@@ -38,7 +56,17 @@ class Lease:
     @property
     def expires_at(self) -> datetime | None:
         """When the container expires if nothing more happens to it; never too late. None without a container."""
-        return None if self._last_active_at is None else self._fleet.expiry.at(self._last_active_at)
+        return None if self._times is None else self._fleet.expiry.at(self._times)
+
+    @property
+    def notice(self) -> str | None:
+        """What the model has to know of the container before it goes on, or None."""
+        if self._replaced is None:
+            return None
+        return (
+            f"Container {self._replaced.container_id} is gone ({self._replaced.reason}). This is a new container: "
+            "the files that were in the old one, and the programs that ran there, are lost."
+        )
 
     @property
     def loaded_files(self) -> frozenset[str]:
@@ -49,12 +77,14 @@ class Lease:
         """The container; made by the first call if the request named none.
 
         Raises `ContainerExpired`, `ContainerUnavailable` (it did not boot, or has failed: a new request without
-        `container` gets another one), `HostFull`.
+        `container` gets another one), `HostFull`, `QuotaExceeded`.
         """
         async with self._creating:
             if self._container_id is None:
-                self._container_id = await self._fleet.create(self._caller)
-                self._last_active_at = self._fleet.now()
+                reason = "created by a request"
+                if self._replaced is not None:
+                    reason += f" in place of {self._replaced.container_id}"
+                self._container_id, self._times = await self._fleet.create(self._caller, reason)
         if not self._usable:
             raise await self._fleet.ending(self._container_id)
         return await self._fleet.get(self._container_id)
@@ -77,31 +107,39 @@ class Lease:
     async def execution(self, call_id: str, tool: str) -> AsyncIterator[ExecutionRecord]:
         """Record what runs in the block: when, how long, and what the block sets on the record.
 
-        When `ContainerUnavailable` comes out of the block, directly or as a cause, the container has failed.
+        Raises `QuotaExceeded` if the workspace may not run more at once; nothing is recorded then. When
+        `ContainerUnavailable` comes out of the block, directly or as a cause, the container has failed.
         """
         container_id = self._existing()
         record = ExecutionRecord()
-        started, self._last_active_at = monotonic(), self._fleet.now()
-        try:
-            await self._fleet.executions.start(
-                record,
-                caller=self._caller,
-                container_id=container_id,
-                call_id=call_id,
-                tool=tool,
-                now=self._last_active_at,
-            )
-            yield record
-        except BaseException as error:
-            record.error_code = record.error_code or _error_code(error)
-            if (cause := _unavailable(error)) is not None:
-                await finish(self._fleet.end([container_id], "failed", str(cause)))
-            raise
-        finally:
-            self._last_active_at = self._fleet.now()
-            await self._fleet.executions.end(
-                record, container_id=container_id, seconds=monotonic() - started, now=self._last_active_at
-            )
+        with self._fleet.admission.execution(self._caller):
+            started = monotonic()
+            try:
+                await self._fleet.executions.start(
+                    record,
+                    caller=self._caller,
+                    container_id=container_id,
+                    call_id=call_id,
+                    tool=tool,
+                    now=self._active(),
+                )
+                yield record
+            except BaseException as error:
+                record.error_code = record.error_code or _error_code(error)
+                if (cause := _unavailable(error)) is not None:
+                    await finish(self._fleet.end([container_id], "failed", str(cause)))
+                raise
+            finally:
+                await self._fleet.executions.end(
+                    record, container_id=container_id, seconds=monotonic() - started, now=self._active()
+                )
+
+    def _active(self) -> datetime:
+        """The container is active at this moment."""
+        now = self._fleet.now()
+        if self._times is not None:
+            self._times = replace(self._times, last_active_at=now)
+        return now
 
     async def release(self) -> None:
         """Give the container back. For `Containers.lease` alone."""

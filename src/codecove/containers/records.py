@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from codecove import ids
-from codecove.containers.policy import Expiry, due
+from codecove.containers.policy import Expiry, Times, due
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
 from codecove.store.tables import CallRow, ContainerEventRow, ContainerFileRow, ContainerRow, ContainerState
@@ -23,7 +23,7 @@ class Taken:
     """A container as it was when a request took it."""
 
     state: ContainerState
-    last_active_at: datetime
+    times: Times
     loaded_files: frozenset[str]
     expired_now: bool = False
     """It had been due, and taking it found that out: it is still to be deleted on the host."""
@@ -37,7 +37,7 @@ class Records:
         self.expiry = expiry
 
     @to_the_end
-    async def add(self, caller: Caller, container_id: str, now: datetime) -> None:
+    async def add(self, caller: Caller, container_id: str, reason: str, now: datetime) -> None:
         """A new container, running."""
         async with self._database.write() as session:
             session.add(
@@ -50,7 +50,7 @@ class Records:
                 )
             )
             await session.flush()
-            session.add(_event(container_id, now, "running", "created by a request"))
+            session.add(_event(container_id, now, "running", reason))
 
     @to_the_end
     async def take(self, caller: Caller, container_id: str, now: datetime, leased: Collection[str]) -> Taken | None:
@@ -62,24 +62,25 @@ class Records:
             return None
         async with self._database.write() as session:
             row = await session.scalar(
-                select(ContainerRow).where(
-                    ContainerRow.id == container_id, ContainerRow.workspace_id == caller.workspace_id
-                )
+                select(ContainerRow)
+                .where(ContainerRow.id == container_id, ContainerRow.workspace_id == caller.workspace_id)
+                .with_for_update(key_share=True)
             )
-            if row is None:
+            if row is None or row.state == "deleted":
                 return None
             expired_now = False
             if row.state == "running":
-                if due([(row.id, row.last_active_at)], leased=leased, expiry=self.expiry, now=now):
+                times = _times(row)
+                if due([(row.id, times)], leased=leased, expiry=self.expiry, now=now):
                     expired_now = True
-                    row.state = "expired"
-                    session.add(_event(row.id, now, "expired", self.expiry.reason))
+                    row.state, row.ended_at = "expired", now
+                    session.add(_event(row.id, now, "expired", self.expiry.reason(times)))
                 else:
                     row.last_active_at = now
             loaded = await session.scalars(
                 select(ContainerFileRow.file_id).where(ContainerFileRow.container_id == container_id)
             )
-            return Taken(row.state, row.last_active_at, frozenset(loaded), expired_now)
+            return Taken(row.state, _times(row), frozenset(loaded), expired_now)
 
     @to_the_end
     async def touch(self, container_id: str, now: datetime) -> None:
@@ -95,22 +96,55 @@ class Records:
     async def end(self, container_ids: Iterable[str], state: ContainerState, reason: str, now: datetime) -> None:
         """Those of the containers that are running come to an end, in `state`, for `reason`."""
         async with self._database.write() as session:
-            for container_id in container_ids:
+            # In one order, so that two transactions never wait for each other.
+            for container_id in sorted(container_ids):
                 await _end(session, container_id, state, reason, now)
 
     @to_the_end
     async def expire_due(self, leased: Collection[str], now: datetime) -> list[str]:
         """Expire what is due; returns the ids."""
         async with self._database.write() as session:
-            running = await session.execute(
-                select(ContainerRow.id, ContainerRow.last_active_at).where(ContainerRow.state == "running")
+            rows = await session.scalars(
+                select(ContainerRow)
+                .where(ContainerRow.state == "running")
+                .order_by(ContainerRow.id)
+                .with_for_update(key_share=True)
             )
             # `leased` is read inside the transaction: a request writes before it lets go of a container, so one
             # that is no longer in `leased` has its last activity in the rows just read.
-            expired = due(((row.id, row.last_active_at) for row in running), leased=leased, expiry=self.expiry, now=now)
+            running = {row.id: _times(row) for row in rows}
+            expired = due(running.items(), leased=leased, expiry=self.expiry, now=now)
             for container_id in expired:
-                await _end(session, container_id, "expired", self.expiry.reason, now)
+                await _end(session, container_id, "expired", self.expiry.reason(running[container_id]), now)
             return expired
+
+    @to_the_end
+    async def delete(self, caller: Caller, container_id: str, reason: str, now: datetime) -> bool:
+        """It is gone for the workspace, whatever state it was in. False if the workspace has none such."""
+        if not ids.is_valid("container", container_id):
+            return False
+        async with self._database.write() as session:
+            row = await session.scalar(
+                select(ContainerRow)
+                .where(ContainerRow.id == container_id, ContainerRow.workspace_id == caller.workspace_id)
+                .with_for_update(key_share=True)
+            )
+            if row is None or row.state == "deleted":
+                return False
+            row.state, row.ended_at = "deleted", row.ended_at or now
+            session.add(_event(container_id, now, "deleted", reason))
+            return True
+
+    @to_the_end
+    async def running_of(self, caller: Caller) -> dict[str, Times]:
+        """The caller's workspace's containers that are running."""
+        async with self._database.read() as session:
+            rows = await session.scalars(
+                select(ContainerRow).where(
+                    ContainerRow.workspace_id == caller.workspace_id, ContainerRow.state == "running"
+                )
+            )
+            return {row.id: _times(row) for row in rows}
 
     @to_the_end
     async def running(self) -> list[str]:
@@ -135,6 +169,7 @@ class Records:
     async def add_files(self, container_id: str, file_ids: Iterable[str]) -> None:
         """These files are in the container now; some may have been before."""
         async with self._database.write() as session:
+            await _lock(session, container_id)
             for file_id in file_ids:
                 await session.merge(ContainerFileRow(container_id=container_id, file_id=file_id))
 
@@ -142,6 +177,7 @@ class Records:
     async def add_call(self, container_id: str, call_id: str) -> None:
         """A call that is to run in the container later; it may have been named before."""
         async with self._database.write() as session:
+            await _lock(session, container_id)
             await session.merge(CallRow(call_id=call_id, container_id=container_id))
 
     @to_the_end
@@ -157,11 +193,18 @@ class Records:
             )
 
 
+async def _lock(session: AsyncSession, container_id: str) -> None:
+    """Others who would write what belongs to this container wait until this transaction ends."""
+    await session.execute(
+        select(ContainerRow.id).where(ContainerRow.id == container_id).with_for_update(key_share=True)
+    )
+
+
 async def _end(session: AsyncSession, container_id: str, state: ContainerState, reason: str, now: datetime) -> None:
     ended = await session.execute(
         update(ContainerRow)
         .where(ContainerRow.id == container_id, ContainerRow.state == "running")
-        .values(state=state)
+        .values(state=state, ended_at=now)
         .returning(ContainerRow.id)
     )
     if ended.scalar_one_or_none() is not None:
@@ -170,3 +213,7 @@ async def _end(session: AsyncSession, container_id: str, state: ContainerState, 
 
 def _event(container_id: str, now: datetime, state: ContainerState, reason: str) -> ContainerEventRow:
     return ContainerEventRow(container_id=container_id, at=now, state=state, reason=reason)
+
+
+def _times(row: ContainerRow) -> Times:
+    return Times(row.created_at, row.last_active_at)

@@ -9,14 +9,17 @@ from typing import Self
 import structlog
 
 from codecove import clock
+from codecove.containers.catalogue import Catalogue, not_found
 from codecove.containers.fleet import Fleet
-from codecove.containers.lease import Lease
-from codecove.containers.policy import Expiry, sweep_interval
+from codecove.containers.lease import Lease, Replaced
+from codecove.containers.policy import Expiry, OnExpired, sweep_interval
 from codecove.errors import NotFound
 from codecove.sandbox.host import SandboxHost
 from codecove.store.database import Database
 from codecove.store.finish import finish
 from codecove.workspaces import Caller
+
+_MAX_AGE = timedelta(days=30).total_seconds()
 
 log = structlog.get_logger(__name__)
 
@@ -24,9 +27,10 @@ log = structlog.get_logger(__name__)
 class Containers:
     """Gives requests their containers. An async context manager: it owns the task that expires them.
 
-    `idle_expiry` is in seconds. Every use of a container moves its expiry to that long after; then it and its files
-    are deleted, and its row stays, so that a request which names it learns that it has expired. On leaving the
-    context every container is deleted.
+    `idle_expiry` and `max_age` are in seconds. A container expires that long after its last use, or its creation;
+    then it and its files are deleted, and its row stays, so that a request which names it learns that it has
+    expired. `idle_expiry=None`: only the age counts. `on_expired` is what such a request gets. On leaving the context
+    every container is deleted.
     """
 
     def __init__(
@@ -34,11 +38,17 @@ class Containers:
         *,
         database: Database,
         host: SandboxHost,
-        idle_expiry: float,
+        idle_expiry: float | None,
+        max_age: float = _MAX_AGE,
+        on_expired: OnExpired = "tool_error",
         now: Callable[[], datetime] = clock.now,
     ) -> None:
-        self._expiry = Expiry(idle=timedelta(seconds=idle_expiry))
+        idle = None if idle_expiry is None else timedelta(seconds=idle_expiry)
+        self._expiry = Expiry(idle=idle, age=timedelta(seconds=max_age))
+        self._on_expired = on_expired
         self._fleet = Fleet(database=database, host=host, expiry=self._expiry, now=now)
+        self.catalogue = Catalogue(database, expiry=self._expiry, leased=self._fleet.leased, now=now)
+        """What there is to see of them, without using them."""
         self._sweeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -57,24 +67,41 @@ class Containers:
         await self._fleet.close()
 
     @asynccontextmanager
-    async def lease(self, caller: Caller, container_id: str | None) -> AsyncIterator[Lease]:
+    async def lease(
+        self, caller: Caller, container_id: str | None, *, on_expired: OnExpired | None = None
+    ) -> AsyncIterator[Lease]:
         """Hold the named container, or one that is made when it is first needed, for one request.
 
-        An expired or failed one is given out too: its `container()` raises. Raises `NotFound` if the caller's
-        workspace never had one of that id.
+        Of one that has expired or failed, `on_expired` (else that of this object) says what becomes: a lease whose
+        `container()` raises, a `NotFound` that says so, or a lease of a new container with a `notice`. Raises
+        `NotFound` if the caller's workspace never had one of that id, or has deleted it.
         """
-        taken = None
+        lease = Lease(self._fleet, caller, None, None)
         if container_id is not None:
-            taken = await self._fleet.take(caller, container_id)
-            if taken is None:
-                raise NotFound(
-                    f"container: there is no container {container_id!r}; leave `container` out to get a new one"
-                )
-        lease = Lease(self._fleet, caller, container_id, taken)
+            lease = await self._take(caller, container_id, on_expired or self._on_expired)
         try:
             yield lease
         finally:
             await finish(lease.release())
+
+    async def _take(self, caller: Caller, container_id: str, on_expired: OnExpired) -> Lease:
+        taken = await self._fleet.take(caller, container_id)
+        if taken is None:
+            raise not_found(container_id)
+        if taken.state == "running" or on_expired == "tool_error":
+            return Lease(self._fleet, caller, container_id, taken)
+        state, reason = await self._fleet.records.ending(container_id)
+        if on_expired == "http_error":
+            raise NotFound(
+                f"container: {container_id!r} has {state} ({reason}) and its files are gone; "
+                "leave `container` out to get a new one"
+            )
+        return Lease(self._fleet, caller, None, None, replaced=Replaced(container_id, f"{state}: {reason}"))
+
+    async def delete(self, caller: Caller, container_id: str) -> None:
+        """Delete a container with all that is in it; what runs there ends. Raises `NotFound`."""
+        if not await self._fleet.delete(caller, container_id):
+            raise not_found(container_id)
 
     async def find_by_call(self, caller: Caller, call_id: str) -> str | None:
         """The container that a pending call (`srvtoolu_…`) of the caller's workspace is to run in."""
