@@ -37,13 +37,14 @@ async def run_command(
     return {
         "type": f"{name}_result",
         "stdout": text_of(execution.stdout),
-        "stderr": _with_notes(text_of(execution.stderr), notes),
+        "stderr": with_notes(text_of(execution.stderr), notes),
         "return_code": execution.return_code,
         "content": [{"type": f"{name}_output", "file_id": file_id} for file_id in captured.file_ids],
     }
 
 
-def _with_notes(stderr: str, notes: Sequence[str]) -> str:
+def with_notes(stderr: str, notes: Sequence[str]) -> str:
+    """A program's stderr, and after it what the model has to know beside it."""
     if not notes:
         return stderr
     gap = "\n" if stderr and not stderr.endswith("\n") else ""

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 import structlog
 
 from codecove.clock import monotonic
+from codecove.errors import RateLimited
 from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable, GuestFileError, HostFull
 from codecove.sandbox.host import INPUT_ROOT, OUTPUT_ROOT, Container
 from codecove.tools.base import Call, Operation, Tool
+from codecove.tools.command import with_notes
 from codecove.tools.context import ExecutionContext, SaveOutput, ToolLimits
 from codecove.tools.failures import ToolFailure, invalid_input
 from codecove.tools.results import CALL_NAMES, error_block, result_block
@@ -38,8 +40,13 @@ class ContainerLease(Protocol):
         """Ids of the files that were already put into the container."""
         ...
 
+    @property
+    def notice(self) -> str | None:
+        """What the model has to know of the container before it goes on, such as that it is not the one it had."""
+        ...
+
     async def container(self) -> Container:
-        """Raises `ContainerExpired`, `ContainerUnavailable`, `HostFull`."""
+        """Raises `ContainerExpired`, `ContainerUnavailable`, `HostFull`, `RateLimited`."""
         ...
 
     async def mark_loaded(self, file_ids: Iterable[str]) -> None: ...
@@ -85,6 +92,8 @@ class ToolSession:
         self._output_dir = _new_output_directory()
         self._prepared = False
         self._notes: list[str] = []
+        self._notice = lease.notice
+        """Until the model has been told."""
 
     async def execute(self, tool: Tool, call: Call) -> dict[str, Any]:
         """Run one call; the value is its result block.
@@ -97,7 +106,10 @@ class ToolSession:
                 operation = _operation(tool, call)
                 content = await self._run(call, operation)
         except ToolFailure as failure:
-            return error_block(_result_name(tool, call), call.id, failure.code, failure.message)
+            # Only of a call that reached the container: without one there is nothing to tell of it.
+            notice = self._take_notice() if self.execution_requests else None
+            message = f"{failure.message}\n{notice}" if notice else failure.message
+            return error_block(_result_name(tool, call), call.id, failure.code, message)
         return result_block(call.name, call.id, content)
 
     async def _run(self, call: Call, operation: Operation) -> dict[str, Any]:
@@ -118,7 +130,14 @@ class ToolSession:
             record.return_code = content.get("return_code")
         if "return_code" in content:
             self._output_dir = _new_output_directory()
+            if notice := self._take_notice():
+                content["stderr"] = with_notes(content["stderr"], [notice])
         return content
+
+    def _take_notice(self) -> str | None:
+        """The lease's notice, once. A result of the editor has no place for it: it waits for the next that has."""
+        notice, self._notice = self._notice, None
+        return notice
 
     def _time_left(self) -> tuple[float, str]:
         timeout, reason = self._limits.execution_timeout, "the limit for one execution"
@@ -232,6 +251,8 @@ def _failures_of(call: Call) -> Iterator[None]:
             "too_many_requests",
             "All containers of this server are in use. Try again in a moment, or reuse a container by its id.",
         ) from error
+    except RateLimited as error:
+        raise ToolFailure("too_many_requests", error.message) from error
     except ContainerUnavailable as error:
         log.error("container unavailable", call_id=call.id, reason=str(error), detail=error.detail)
         raise ToolFailure(
