@@ -12,13 +12,18 @@ from sqlalchemy import URL
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from codecove.api import files, health, messages, models
 from codecove.api.errors import HANDLERS
 from codecove.api.middleware import RequestContext
+from codecove.api.rates import RateLimits
+from codecove.api.routes import ROUTES
 from codecove.api.services import Services
 from codecove.containers.service import Containers
-from codecove.files.blobs import Blobs
+from codecove.direct.executions import Executions
+from codecove.direct.files import ContainerFiles
+from codecove.files.blobs import Blobs, BlobStoreUnavailable
+from codecove.files.places import UnsupportedPlace, blob_place
 from codecove.files.service import Files
+from codecove.files.upkeep import Upkeep
 from codecove.images.errors import ImageError
 from codecove.images.library import Image, Library
 from codecove.messages.service import Messages
@@ -28,8 +33,11 @@ from codecove.sandbox.errors import SandboxError
 from codecove.sandbox.limits import Limits
 from codecove.sandbox.local import HostConfig, LocalHost
 from codecove.settings import Settings
-from codecove.store.database import Database
+from codecove.store.address import UnsupportedDatabase
+from codecove.store.claim import DatabaseInUse
+from codecove.store.database import Database, DatabaseUnavailable
 from codecove.store.keys import Keys
+from codecove.store.workspaces import Workspaces
 from codecove.tools.facts import facts_from
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -49,7 +57,7 @@ def create_app(settings: Settings) -> Starlette:
             yield
 
     app = Starlette(
-        routes=[*health.ROUTES, *messages.ROUTES, *files.ROUTES, *models.ROUTES],
+        routes=ROUTES,
         middleware=[Middleware(RequestContext)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
@@ -63,19 +71,32 @@ async def _build(settings: Settings, stopping: asyncio.Event, stack: AsyncExitSt
     """Open every part, each before those that use it; `stack` closes them the other way round."""
     image = find_image(settings)
     stack.enter_context(locked_data_dir(settings.data_dir))
-    database = await stack.enter_async_context(Database(database_url(settings)))
+    database = await open_database(settings, stack)
+    try:
+        await stack.enter_async_context(database.claimed())
+        blobs = Blobs(blob_place(settings))
+        await blobs.check()
+    except (DatabaseInUse, UnsupportedPlace, BlobStoreUnavailable) as error:
+        raise CannotStart(str(error)) from error
     keys = Keys(database)
     await keys.ensure(settings.api_key.get_secret_value() if settings.api_key else None)
     if not any(key.revoked_at is None for key in await keys.list()):
         _log.warning("there is no API key yet, so every request will be refused: cove keys create NAME")
-    stored = Files(database=database, blobs=Blobs(settings.data_dir / "blobs"), max_size=settings.max_file_size)
+    stored = Files(database=database, blobs=blobs, max_size=settings.max_file_size, quota=settings.workspace_storage)
+    await stack.enter_async_context(Upkeep(database=database, blobs=blobs))
     config = host_config(settings, image.rootfs)
     try:
         host = await stack.enter_async_context(LocalHost(config))
     except SandboxError as error:
         raise CannotStart(str(error)) from error
     containers = await stack.enter_async_context(
-        Containers(database=database, host=host, idle_expiry=settings.container_idle_expiry)
+        Containers(
+            database=database,
+            host=host,
+            idle_expiry=settings.container_idle_expiry,
+            max_age=settings.container_max_age,
+            on_expired=settings.on_expired,
+        )
     )
     requests = Messages(
         settings=settings,
@@ -87,21 +108,35 @@ async def _build(settings: Settings, stopping: asyncio.Event, stack: AsyncExitSt
     return Services(
         settings=settings,
         keys=keys,
+        workspaces=Workspaces(database),
         files=stored,
         messages=requests,
+        containers=containers,
+        container_files=ContainerFiles(containers),
+        executions=Executions(settings=settings, containers=containers, files=stored),
+        rates=RateLimits(),
         models=await stack.enter_async_context(Models(settings)),
         stopping=stopping,
     )
 
 
-def database_path(settings: Settings) -> Path:
-    """The database's file."""
-    return settings.data_dir / "codecove.db"
+async def open_database(settings: Settings, stack: AsyncExitStack) -> Database:
+    """The database that the settings name, open until the stack is closed. Raises `CannotStart`."""
+    try:
+        return await stack.enter_async_context(Database(_database_url(settings)))
+    except (UnsupportedDatabase, DatabaseUnavailable) as error:
+        raise CannotStart(str(error)) from error
 
 
-def database_url(settings: Settings) -> URL:
-    """The same as SQLAlchemy wants it."""
+def _database_url(settings: Settings) -> URL | str:
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
     return URL.create("sqlite", database=str(database_path(settings)))
+
+
+def database_path(settings: Settings) -> Path:
+    """The file of the database, if that is SQLite."""
+    return settings.data_dir / "codecove.db"
 
 
 def make_data_dir(directory: Path) -> None:

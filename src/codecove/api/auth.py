@@ -13,14 +13,21 @@ API_VERSIONS = ("2023-06-01", "2026-10-21")
 async def authorise(request: Request) -> Caller:
     """The caller whose key the request carries. Every endpoint below `/v1` begins with this.
 
-    Raises `Unauthenticated`, or `InvalidRequest` for a missing or unknown `anthropic-version`.
+    The key of an admin works in the workspace that the header `x-cove-workspace` names, by id or name.
+
+    Raises `Unauthenticated`; `Forbidden` for that header with another key, `NotFound` for one that names nothing;
+    `InvalidRequest` for a missing or unknown `anthropic-version`; `RateLimited`.
     """
-    caller = await services(request).keys.authenticate(_secret(request))
+    parts = services(request)
+    caller = await parts.keys.authenticate(_secret(request))
+    if (workspace := request.headers.get("x-cove-workspace")) is not None:
+        caller = await parts.workspaces.enter(caller, workspace)
     version = request.headers.get("anthropic-version")
     if not version:
         raise InvalidRequest("anthropic-version: header is required")
     if version not in API_VERSIONS:
         raise InvalidRequest(f'anthropic-version: "{version}" is not a valid version; use "{API_VERSIONS[-1]}"')
+    parts.rates.admit(caller)
     return caller
 
 

@@ -6,11 +6,16 @@ from typing import cast
 
 from starlette.requests import Request
 
+from codecove.api.rates import RateLimits
+from codecove.containers.service import Containers
+from codecove.direct.executions import Executions
+from codecove.direct.files import ContainerFiles
 from codecove.files.service import Files
 from codecove.messages.service import Messages
 from codecove.models import Models
 from codecove.settings import Settings
 from codecove.store.keys import Keys
+from codecove.store.workspaces import Workspaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +24,13 @@ class Services:
 
     settings: Settings
     keys: Keys
+    workspaces: Workspaces
     files: Files
     messages: Messages
+    containers: Containers
+    container_files: ContainerFiles
+    executions: Executions
+    rates: RateLimits
     models: Models
     stopping: asyncio.Event
     """Set when the server ends: work that still runs is cancelled."""

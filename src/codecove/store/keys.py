@@ -17,8 +17,9 @@ from codecove import clock, ids
 from codecove.errors import NotFound, Unauthenticated
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
-from codecove.store.tables import KeyRow
-from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller
+from codecove.store.tables import KeyRow, WorkspaceRow
+from codecove.store.workspaces import quotas_of
+from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Key:
     name: str
     from_settings: bool
     """It was given as `COVE_API_KEY`."""
+    role: Role
     created_at: datetime
     revoked_at: datetime | None
 
@@ -41,10 +43,12 @@ class Keys:
         self._database = database
 
     @to_the_end
-    async def create(self, name: str) -> tuple[str, Key]:
-        """Make a key for the default workspace. Returns the secret, which can't be had again, and the key."""
+    async def create(
+        self, name: str, *, workspace_id: str = DEFAULT_WORKSPACE_ID, role: Role = "user"
+    ) -> tuple[str, Key]:
+        """Make a key for a workspace that exists. Returns the secret, which can't be had again, and the key."""
         secret = f"cove-{secrets.token_urlsafe(32)}"
-        row = _new_row(name, secret, from_settings=False)
+        row = _new_row(name, secret, workspace_id=workspace_id, role=role)
         async with self._database.write() as session:
             session.add(row)
         return secret, _key(row)
@@ -60,7 +64,7 @@ class Keys:
     async def revoke(self, key_id: str) -> None:
         """Make a key useless from now on; revoking it again changes nothing. Raises `NotFound`."""
         async with self._database.write() as session:
-            row = await session.get(KeyRow, key_id)
+            row = await session.get(KeyRow, key_id, with_for_update={"key_share": True})
             if row is None:
                 raise NotFound(f"no API key {key_id!r}")
             row.revoked_at = row.revoked_at or clock.now()
@@ -69,12 +73,17 @@ class Keys:
     async def authenticate(self, secret: str) -> Caller:
         """Who a secret belongs to. Raises `Unauthenticated`."""
         async with self._database.read() as session:
-            row = await session.scalar(
-                select(KeyRow).where(KeyRow.secret_hash == _hash(secret), KeyRow.revoked_at.is_(None))
-            )
-        if row is None:
+            found = (
+                await session.execute(
+                    select(KeyRow, WorkspaceRow)
+                    .join(WorkspaceRow, WorkspaceRow.id == KeyRow.workspace_id)
+                    .where(KeyRow.secret_hash == _hash(secret), KeyRow.revoked_at.is_(None))
+                )
+            ).one_or_none()
+        if found is None:
             raise Unauthenticated("invalid x-api-key")
-        return Caller(workspace_id=row.workspace_id, key_id=row.id)
+        key, workspace = found
+        return Caller(workspace_id=workspace.id, key_id=key.id, role=key.role, quotas=quotas_of(workspace))
 
     @to_the_end
     async def ensure(self, secret: str | None) -> None:
@@ -102,13 +111,21 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _new_row(name: str, secret: str, *, from_settings: bool) -> KeyRow:
+def _new_row(
+    name: str,
+    secret: str,
+    *,
+    workspace_id: str = DEFAULT_WORKSPACE_ID,
+    role: Role = "user",
+    from_settings: bool = False,
+) -> KeyRow:
     return KeyRow(
         id=ids.new("apikey"),
-        workspace_id=DEFAULT_WORKSPACE_ID,
+        workspace_id=workspace_id,
         name=name,
         secret_hash=_hash(secret),
         from_settings=from_settings,
+        role=role,
         created_at=clock.now(),
         revoked_at=None,
     )
@@ -120,6 +137,7 @@ def _key(row: KeyRow) -> Key:
         workspace_id=row.workspace_id,
         name=row.name,
         from_settings=row.from_settings,
+        role=row.role,
         created_at=row.created_at,
         revoked_at=row.revoked_at,
     )

@@ -1,0 +1,106 @@
+"""The workspaces of a database, and what each may use."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.exc import IntegrityError
+
+from codecove import clock, ids
+from codecove.errors import Forbidden, InvalidRequest, NotFound
+from codecove.store.database import Database
+from codecove.store.finish import to_the_end
+from codecove.store.tables import WorkspaceRow
+from codecove.workspaces import Caller, Quotas
+
+_MAX_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A workspace and its quotas."""
+
+    id: str
+    name: str
+    created_at: datetime
+    quotas: Quotas
+
+
+class Workspaces:
+    """Makes, lists and finds workspaces. A workspace is named by its id or its name."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @to_the_end
+    async def create(self, name: str, quotas: Quotas) -> Workspace:
+        """Raises `InvalidRequest` for a name that is taken or can't be one."""
+        if not 1 <= len(name) <= _MAX_NAME or not name.isprintable() or ids.is_valid("wrkspc", name):
+            raise InvalidRequest(f"name: 1 to {_MAX_NAME} printable characters, and not the form of an id")
+        row = WorkspaceRow(id=ids.new("wrkspc"), name=name, created_at=clock.now())
+        _put(quotas, row)
+        try:
+            async with self._database.write() as session:
+                session.add(row)
+        except IntegrityError as error:
+            raise InvalidRequest(f"name: there is a workspace {name!r} already") from error
+        return _workspace(row)
+
+    @to_the_end
+    async def list(self) -> Sequence[Workspace]:
+        """All of them, oldest first."""
+        async with self._database.read() as session:
+            rows = await session.scalars(select(WorkspaceRow).order_by(WorkspaceRow.created_at, WorkspaceRow.id))
+            return [_workspace(row) for row in rows]
+
+    @to_the_end
+    async def get(self, named: str) -> Workspace:
+        """Raises `NotFound`."""
+        async with self._database.read() as session:
+            row = await session.scalar(select(WorkspaceRow).where(_is(named)))
+        if row is None:
+            raise _not_found(named)
+        return _workspace(row)
+
+    @to_the_end
+    async def set_quotas(self, named: str, quotas: Quotas) -> Workspace:
+        """From now on, also for a server that runs. Raises `NotFound`."""
+        async with self._database.write() as session:
+            row = await session.scalar(select(WorkspaceRow).where(_is(named)).with_for_update(key_share=True))
+            if row is None:
+                raise _not_found(named)
+            _put(quotas, row)
+        return _workspace(row)
+
+    async def enter(self, caller: Caller, named: str) -> Caller:
+        """The caller as one of another workspace. Raises `Forbidden` if its key is not an admin's, `NotFound`."""
+        if caller.role != "admin":
+            raise Forbidden("x-cove-workspace: only the key of an admin may work in another workspace")
+        workspace = await self.get(named)
+        return replace(caller, workspace_id=workspace.id, quotas=workspace.quotas)
+
+
+def quotas_of(row: WorkspaceRow) -> Quotas:
+    """What the workspace may use."""
+    return Quotas(
+        containers=row.max_containers, executions=row.max_executions, requests_per_minute=row.requests_per_minute
+    )
+
+
+def _put(quotas: Quotas, row: WorkspaceRow) -> None:
+    row.max_containers = quotas.containers
+    row.max_executions = quotas.executions
+    row.requests_per_minute = quotas.requests_per_minute
+
+
+def _is(named: str) -> ColumnElement[bool]:
+    return or_(WorkspaceRow.id == named, WorkspaceRow.name == named)
+
+
+def _not_found(named: str) -> NotFound:
+    return NotFound(f"workspace: there is no workspace {named!r}")
+
+
+def _workspace(row: WorkspaceRow) -> Workspace:
+    return Workspace(id=row.id, name=row.name, created_at=row.created_at, quotas=quotas_of(row))
