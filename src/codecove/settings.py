@@ -41,9 +41,14 @@ def _url(value: str) -> str:
     return value
 
 
+ToolCalling = Literal["native", "fenced"]
 UpstreamUrl = Annotated[str, AfterValidator(_url)]
 _never = BeforeValidator(lambda value: None if value == "never" else value)
 """A limit that can be switched off, which neither a variable nor TOML has a null for."""
+
+_TOOL_CALLING = (
+    "How its models call the tool: `native`, or `fenced` for models that only write text (code blocks are run)."
+)
 
 
 class Route(BaseModel):
@@ -55,6 +60,7 @@ class Route(BaseModel):
     upstream_url: UpstreamUrl = Field(description="Base URL of a server that speaks the Messages protocol.")
     upstream_api_key: SecretStr | None = Field(default=None, description="The key that this upstream wants.")
     upstream_model: str | None = Field(default=None, description="The name sent upstream, if it differs.")
+    tool_calling: ToolCalling = Field(default="native", description=_TOOL_CALLING)
 
 
 class Settings(BaseSettings):
@@ -73,6 +79,20 @@ class Settings(BaseSettings):
         default_factory=lambda: _state_home() / "images",
         description="Sandbox images, shared by all servers of the machine.",
     )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="`postgresql://user:password@host:port/name`. None: an SQLite file in the data directory.",
+    )
+    blob_url: str | None = Field(
+        default=None,
+        description="Where the bytes of files are: `s3://bucket/prefix`. None: a folder in the data directory.",
+    )
+    s3_endpoint: str | None = Field(
+        default=None, description="URL of the S3 server. None: that of Amazon for the region."
+    )
+    s3_region: str = Field(default="us-east-1", description="Region of the bucket.")
+    s3_access_key_id: str | None = Field(default=None, description="Key for the bucket.")
+    s3_secret_access_key: SecretStr | None = Field(default=None, description="The key's secret.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe lines that are logged."
     )
@@ -89,6 +109,7 @@ class Settings(BaseSettings):
         description="Base URL of a server that speaks the Messages protocol. None: the built-in codecove/blocks.",
     )
     upstream_api_key: SecretStr | None = Field(default=None, description="The key that the upstream wants, if any.")
+    upstream_tool_calling: ToolCalling = Field(default="native", description=_TOOL_CALLING)
     upstream_timeout: float = Field(
         default=600, gt=0, description="Seconds without a byte from upstream before it counts as gone."
     )
@@ -114,13 +135,31 @@ class Settings(BaseSettings):
         default=ByteSize(2**20), description="Bytes kept of stdout and of stderr, each, for one execution."
     )
     execution_timeout: float = Field(default=300, gt=0, description="Wall-clock seconds one execution may take.")
-    container_idle_expiry: float = Field(
-        default=3600, gt=0, description="Seconds without activity after which a container is gone."
+    container_idle_expiry: Annotated[float | None, _never] = Field(
+        default=3600,
+        gt=0,
+        description="Seconds without activity after which a container is gone, or `never`: then only its age counts.",
+    )
+    container_max_age: float = Field(
+        default=30 * 86400, gt=0, description="Seconds after its creation after which a container is gone."
+    )
+    on_expired: Literal["tool_error", "http_error", "replace"] = Field(
+        default="tool_error",
+        description=(
+            "What a message gets that names a container which is gone: `container_expired` results, a 404, or a new "
+            "container (the first result says that the files are lost)."
+        ),
     )
     max_containers: int = Field(default=100, ge=1, description="Containers alive at once on this machine.")
 
     # Files
     max_file_size: ByteSize = Field(default=ByteSize(500 * 2**20), description="Largest file accepted.")
+    workspace_storage: ByteSize = Field(
+        default=ByteSize(100 * 2**30), description="What the files of a workspace may take together."
+    )
+    uploads_downloadable: bool = Field(
+        default=False, description="Whether clients may download what they have uploaded, beside what code has made."
+    )
 
     @classmethod
     def settings_customise_sources(
