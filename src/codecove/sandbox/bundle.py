@@ -2,7 +2,12 @@
 
 from typing import Any
 
+from codecove.sandbox import seccomp
+
 AGENT_PATH = "/.codecove/agent"
+FIRST_ID = 0x70000000
+"""The host's user and group that a container's root is, in a user namespace. Beyond what systemd gives away."""
+IDS = 65536
 _SHARED_MEMORY_BYTES = 64 * 2**20
 _LIMITS = {
     "RLIMIT_CORE": 0,
@@ -31,11 +36,25 @@ _MASKED = [
 _READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
 
-def config(*, cgroup: str, hostname: str = "sandbox") -> dict[str, Any]:
-    """The configuration of one container. All paths in it are relative to the bundle or inside the container."""
+def config(*, cgroup: str, host_kernel: bool) -> dict[str, Any]:
+    """The configuration of one container. All paths in it are relative to the bundle or inside the container.
+
+    With `host_kernel` its programs talk to the host's kernel: then it gets a user namespace, in which its root is
+    nobody on the host, and a list of the system calls it may make.
+    """
+    linux: dict[str, Any] = {
+        "cgroupsPath": cgroup,
+        "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")],
+        "maskedPaths": _MASKED,
+        "readonlyPaths": _READ_ONLY,
+    }
+    if host_kernel:
+        ids = [{"containerID": 0, "hostID": FIRST_ID, "size": IDS}]
+        linux["namespaces"].append({"type": "user"})
+        linux |= {"uidMappings": ids, "gidMappings": ids, "seccomp": seccomp.profile()}
     return {
         "ociVersion": "1.0.2",
-        "hostname": hostname,
+        "hostname": "sandbox",
         "root": {"path": "root", "readonly": False},
         "process": {
             "args": [AGENT_PATH],
@@ -47,12 +66,7 @@ def config(*, cgroup: str, hostname: str = "sandbox") -> dict[str, Any]:
             "rlimits": [{"type": kind, "soft": value, "hard": value} for kind, value in _LIMITS.items()],
         },
         "mounts": _mounts(),
-        "linux": {
-            "cgroupsPath": cgroup,
-            "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")],
-            "maskedPaths": _MASKED,
-            "readonlyPaths": _READ_ONLY,
-        },
+        "linux": linux,
     }
 
 

@@ -1,4 +1,4 @@
-"""The two programs in C, and the layer that every container has over its image: the guest agent, the user, the
+"""The programs in C, and the layer that every container has over its image: the guest agent, the user, the
 directories it may write."""
 
 import hashlib
@@ -58,6 +58,11 @@ class Built:
         return self.directory / "reaper"
 
     @property
+    def idmap(self) -> Path:
+        """Mounts a directory with its owners shifted."""
+        return self.directory / "idmap"
+
+    @property
     def layer(self) -> Path:
         """What lies over the image's root file system."""
         return self.directory / "layer"
@@ -82,8 +87,9 @@ def build(directory: Path, rootfs: Path) -> Built:
             _make_directory(made.layer / path.lstrip("/"), mode, owner)
         for path, text in {**_FILES, **accounts}.items():
             (made.layer / path).write_text(text)
-        _compile("guest", made.layer / AGENT_PATH.lstrip("/"))
-        _compile("native", made.reaper)
+        _compile(made.layer / AGENT_PATH.lstrip("/"), *_SOURCES.glob("guest/*.c"))
+        for program in (made.reaper, made.idmap):
+            _compile(program, _SOURCES / f"native/{program.name}.c")
         made.directory.rename(built.directory)
     except BaseException:
         shutil.rmtree(made.directory)
@@ -111,13 +117,13 @@ def _make_directory(path: Path, mode: int, owner: int) -> None:
     os.chown(path, owner, owner)
 
 
-def _compile(sources: str, program: Path) -> None:
+def _compile(program: Path, *sources: Path) -> None:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise SandboxError(
-            "no C compiler for the sandbox's two small programs: install one (Debian: apt-get install gcc libc6-dev)"
+            "no C compiler for the sandbox's small programs: install one (Debian: apt-get install gcc libc6-dev)"
         )
-    command = [compiler, *_FLAGS, "-o", str(program), *map(str, sorted((_SOURCES / sources).glob("*.c")))]
+    command = [compiler, *_FLAGS, "-o", str(program), *map(str, sorted(sources))]
     result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own sources
     if result.returncode != 0:
         raise SandboxError(f"{program.name} could not be compiled:\n{result.stderr.strip()}")

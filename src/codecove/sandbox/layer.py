@@ -4,31 +4,41 @@ Everything lies in the container's directory:
 
     disk.ext4   the image file, sparse; all that the container ever writes
     disk/       where it is mounted
-    image, guest  symbolic links to the two read-only layers
+    image, guest  the two read-only layers: symbolic links, or mounts with shifted owners
     root/       the overlay: the container's root file system
 """
 
 import ctypes
+import errno
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
 from codecove.sandbox import commands
+from codecove.sandbox.bundle import FIRST_ID, IDS
+from codecove.sandbox.guestbuild import Built
 
 _INODE_RATIO = 16384
 """Bytes of disk for each inode: the limit on the number of files."""
 
 # Paths are relative to the container's directory, so that no path of the host shows in its table of mounts.
 _ATTACH = """
-ln -s "$2" image
-ln -s "$3" guest
 mkdir disk root
 cp --sparse=always "$1" disk.ext4
 mount -t ext4 -o loop,nosuid,nodev,noatime disk.ext4 disk
+if [ -z "$4" ]; then
+    ln -s "$2" image
+    ln -s "$3" guest
+else
+    mkdir image guest
+    "$4" "$5" "$6" "$2" image "$3" guest
+    chown "$5:$5" disk/upper
+fi
 mount -t overlay -o nosuid,nodev,noatime,lowerdir=guest:image,upperdir=disk/upper,workdir=disk/work layer root
 """
 _MNT_DETACH = 2
+_UMOUNT_NOFOLLOW = 8
 
 
 async def template(directory: Path, size: int) -> Path:
@@ -47,25 +57,32 @@ async def template(directory: Path, size: int) -> Path:
     return file
 
 
-async def attach(directory: Path, *, template: Path, rootfs: Path, guest: Path) -> None:
-    """Make and mount a container's disk. Raises `CommandFailed`; `detach` undoes it, finished or not."""
-    await commands.run(["sh", "-ec", _ATTACH, "sh", str(template), str(rootfs), str(guest)], cwd=directory)
+async def attach(directory: Path, *, template: Path, rootfs: Path, built: Built, shifted: bool) -> None:
+    """Make and mount a container's disk, with owners as a user namespace sees them if `shifted`.
+
+    Raises `CommandFailed`; `detach` undoes it, finished or not.
+    """
+    idmap = str(built.idmap) if shifted else ""
+    values = [str(template), str(rootfs), str(built.layer), idmap, str(FIRST_ID), str(IDS)]
+    await commands.run(["sh", "-ec", _ATTACH, "sh", *values], cwd=directory)
 
 
 def detach(directory: Path) -> None:
-    """Unmount and delete all of a container's directory. Idempotent."""
-    for name in ("root", "disk"):
+    """Unmount and delete all of a container's directory. Idempotent. Raises `OSError`."""
+    for name in ("root", "guest", "image", "disk"):
         _unmount(directory / name)
-    shutil.rmtree(directory, ignore_errors=True)
+    if directory.exists():
+        shutil.rmtree(directory)
 
 
 def _unmount(path: Path) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     raw = os.fsencode(path)
     # The loop device goes with its mount. Something may still hold it for a moment: then it goes when that does.
-    while os.path.ismount(path):
-        if libc.umount2(raw, 0) != 0 and libc.umount2(raw, _MNT_DETACH) != 0:
-            raise OSError(ctypes.get_errno(), f"umount {path}")
+    while libc.umount2(raw, _UMOUNT_NOFOLLOW) == 0 or libc.umount2(raw, _UMOUNT_NOFOLLOW | _MNT_DETACH) == 0:
+        continue
+    if ctypes.get_errno() not in (errno.EINVAL, errno.ENOENT):  # not a mount, or not there at all
+        raise OSError(ctypes.get_errno(), f"umount {path}")
 
 
 def free_bytes(directory: Path) -> int:

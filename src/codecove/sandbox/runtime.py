@@ -19,7 +19,10 @@ _FLAGS = {
     "runc": (),
 }
 _UNKNOWN_CONTAINER = ("does not exist", "no such file")
-_WITHOUT_HYBRID = 'umount "$0" && exec "$@"'
+# In a view of the file systems of its own: without the version 2 control groups that are mounted beside version 1, at
+# which crun gives up ($0, if there are any), and with the bundle in a place that the container's root, who is nobody
+# on the host, can reach.
+_PREPARE = '[ -z "$0" ] || umount "$0"; mount --rbind . /mnt; cd /mnt; exec "$@"'
 
 
 class Runtime:
@@ -35,21 +38,15 @@ class Runtime:
             raise SandboxError(f"runtime {program!r} is not installed (Debian: apt-get install {self.name})")
         self.root = root
         self._command = [path, "--root", str(root), *_FLAGS[self.name]]
-        if self.name == "crun" and hierarchies.hybrid is not None:
-            # crun gives up where version 2 controllers are mounted beside version 1: it gets a view without them.
-            self._command = [
-                "/usr/bin/unshare",
-                "-m",
-                "sh",
-                "-c",
-                _WITHOUT_HYBRID,
-                str(hierarchies.hybrid),
-                *self._command,
-            ]
+        self.host_kernel = self.name != "runsc"
+        """Whether programs inside talk to the host's kernel."""
+        if self.host_kernel:
+            hybrid = str(hierarchies.hybrid or "")
+            self._command = ["/usr/bin/unshare", "-m", "sh", "-ec", _PREPARE, hybrid, *self._command]
 
     def run_command(self, runtime_id: str, bundle: Path) -> list[str]:
         """The command that boots a container, its first process on the command's own standard streams."""
-        return [*self._command, "run", "--detach", "--bundle", str(bundle), runtime_id]
+        return [*self._command, "run", "--detach", "--bundle", "/mnt" if self.host_kernel else str(bundle), runtime_id]
 
     async def delete(self, runtime_id: str) -> None:
         """Remove what the runtime knows of a container whose processes are gone. Raises `CommandFailed`."""

@@ -41,12 +41,14 @@ class Site:
 
         Raises `ContainerUnavailable`, `CommandFailed`, `OSError`; then, and when cancelled, `destroy` must follow.
         """
-        self._directory.mkdir()
+        self._directory.mkdir(mode=0o711)
         # The documented limit while it boots: that is the size of memory it will report inside.
         processes = limits.processes * _HOST_TASKS_PER_PROCESS + _OWN_TASKS
         self.cgroup.create(memory_bytes=limits.memory_bytes, cpus=limits.cpus, processes=processes)
-        await layer.attach(self._directory, template=template, rootfs=rootfs, guest=built.layer)
-        (self._directory / "config.json").write_text(json.dumps(bundle.config(cgroup=self.cgroup.name)))
+        host_kernel = self._runtime.host_kernel
+        await layer.attach(self._directory, template=template, rootfs=rootfs, built=built, shifted=host_kernel)
+        config = bundle.config(cgroup=self.cgroup.name, host_kernel=host_kernel)
+        (self._directory / "config.json").write_text(json.dumps(config))
         connection = await self._start(built.reaper)
         try:
             async with asyncio.timeout(_BOOT_SECONDS):
