@@ -13,8 +13,8 @@ from codecove.demo.process import ServerProcess, running_server, temporary_data_
 
 KEY = "cove-tests"
 
-# The tests of one session make hundreds of containers and come back to none of them after a minute.
-_USUAL = {"COVE_API_KEY": KEY, "COVE_MAX_CONTAINERS": "1000", "COVE_CONTAINER_IDLE_EXPIRY": "60"}
+# The tests of one session make hundreds of containers and come back to none of them after half a minute.
+_USUAL = {"COVE_API_KEY": KEY, "COVE_MAX_CONTAINERS": "1000", "COVE_CONTAINER_IDLE_EXPIRY": "30"}
 
 
 @dataclass(frozen=True)
