@@ -3,6 +3,7 @@
 from typing import cast
 from urllib.parse import unquote_to_bytes
 
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -75,8 +76,16 @@ class _Read(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+class _AnyPath(PathConvertor):
+    """Names in a container may have line ends, which Starlette's own `path` does not match."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("any", _AnyPath())
+
 ROUTES = [
     Route("/v1/containers/{container_id}/files", _read, methods=["GET"]),
-    Route("/v1/containers/{container_id}/files/{path:path}", _read, methods=["GET"]),
-    Route("/v1/containers/{container_id}/files/{path:path}", _write, methods=["PUT"]),
+    Route("/v1/containers/{container_id}/files/{path:any}", _read, methods=["GET"]),
+    Route("/v1/containers/{container_id}/files/{path:any}", _write, methods=["PUT"]),
 ]
