@@ -9,7 +9,9 @@ from typing import Any
 
 import anthropic
 import pytest
+from sqlalchemy import URL
 
+from tests.support.postgres import Postgres, running_postgres
 from tests.support.server import Server, Servers
 from tests.support.upstream import ScriptedUpstream, running
 
@@ -39,6 +41,23 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", checked)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL for the session."""
+    with running_postgres() as postgres:
+        yield postgres
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[URL]:
+    """A database of each kind: a test that uses this runs over both."""
+    if request.param == "sqlite":
+        yield URL.create("sqlite", database=str(tmp_path / "codecove.db"))
+        return
+    async with request.getfixturevalue("postgres").database() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 from codecove.files.blobs import Blobs
 from codecove.files.service import Files
@@ -14,8 +15,8 @@ MAX_SIZE = 12 * 2**20
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database(f"sqlite:///{tmp_path}/codecove.db") as database:
+async def database(database_url: URL) -> AsyncIterator[Database]:
+    async with Database(database_url) as database:
         async with database.write() as session:
             session.add(WorkspaceRow(id="wrkspc_other", name="other", created_at=MOMENT))
         yield database

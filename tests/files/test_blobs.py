@@ -27,6 +27,13 @@ async def test_a_blob_comes_in_pieces(blobs: Blobs) -> None:
     assert sum(sizes) == 3 * MIB
 
 
+@pytest.mark.parametrize("span", [(0, 1), (5, MIB + 7), (2 * MIB, 3 * MIB)])
+async def test_a_part_of_a_blob_is_got(blobs: Blobs, span: tuple[int, int]) -> None:
+    data = random.Random(5).randbytes(3 * MIB)
+    await blobs.put("ws/key", pieces(data))
+    assert await joined(blobs.get("ws/key", span)) == data[span[0] : span[1]]
+
+
 async def test_reading_may_stop_half_way(blobs: Blobs) -> None:
     await blobs.put("ws/key", pieces(*[bytes(MIB)] * 3))
     async with aclosing(blobs.get("ws/key")) as content:

@@ -17,15 +17,6 @@ from tests.files.conftest import MAX_SIZE
 from tests.files.support import joined, pieces, pieces_then, pieces_then_silence, stored
 
 
-async def make(files: Files, caller: Caller, count: int) -> list[File]:
-    """Files with contents of their own, the newest first, as lists have them."""
-    made = [
-        await files.create(caller, filename=f"{number}.txt", data=pieces(str(number).encode()))
-        for number in range(count)
-    ]
-    return made[::-1]
-
-
 async def rows(database: Database) -> list[FileRow]:
     async with database.read() as session:
         return list(await session.scalars(select(FileRow)))
@@ -50,6 +41,7 @@ async def test_its_wire_form_has_the_fields_of_the_api(files: Files, caller: Cal
         "size_bytes": 8,
         "created_at": file.created_at.isoformat().replace("+00:00", "Z"),
         "downloadable": True,
+        "expires_at": None,
     }
 
 
@@ -191,60 +183,3 @@ async def test_a_file_of_another_workspace_is_as_if_it_never_existed(
         await joined(files.content(stranger, file))
     assert (await files.list(stranger)).data == []
     assert await joined(files.content(caller, file)) == b"x"
-
-
-async def test_the_list_begins_with_the_newest(files: Files, caller: Caller) -> None:
-    made = await make(files, caller, 22)
-    page = await files.list(caller)
-    assert (page.data, page.has_more) == (made[:20], True)
-    wire = page.to_wire()
-    assert (wire["first_id"], wire["last_id"], wire["has_more"]) == (made[0].id, made[19].id, True)
-    assert wire["data"][0] == made[0].to_wire()
-
-
-async def test_an_empty_list_has_no_ids(files: Files, caller: Caller) -> None:
-    assert (await files.list(caller)).to_wire() == {"data": [], "has_more": False, "first_id": None, "last_id": None}
-
-
-async def test_pages_forward_give_every_file_once(files: Files, caller: Caller) -> None:
-    made = await make(files, caller, 7)
-    seen, page = [], await files.list(caller, limit=3)
-    while True:
-        seen += page.data
-        if not page.has_more:
-            break
-        page = await files.list(caller, limit=3, after_id=page.data[-1].id)
-    assert seen == made
-
-
-async def test_pages_backward_give_every_file_once(files: Files, caller: Caller) -> None:
-    made = await make(files, caller, 7)
-    seen, page = [made[-1]], await files.list(caller, limit=3, before_id=made[-1].id)
-    while True:
-        seen = page.data + seen
-        if not page.has_more:
-            break
-        page = await files.list(caller, limit=3, before_id=page.data[0].id)
-    assert seen == made
-
-
-async def test_pages_miss_nothing_while_files_come_and_go(files: Files, caller: Caller) -> None:
-    made = await make(files, caller, 6)
-    first = await files.list(caller, limit=3)
-    await make(files, caller, 2)
-    await files.delete(caller, made[4].id)
-    second = await files.list(caller, limit=3, after_id=first.data[-1].id)
-    assert second.data == [made[3], made[5]]
-    assert not second.has_more
-
-
-@pytest.mark.parametrize("limit", [0, -1, 1001])
-async def test_a_limit_out_of_range_is_refused(files: Files, caller: Caller, limit: int) -> None:
-    with pytest.raises(InvalidRequest, match="limit: "):
-        await files.list(caller, limit=limit)
-
-
-async def test_both_directions_at_once_are_refused(files: Files, caller: Caller) -> None:
-    (file,) = await make(files, caller, 1)
-    with pytest.raises(InvalidRequest, match="before_id: "):
-        await files.list(caller, before_id=file.id, after_id=file.id)

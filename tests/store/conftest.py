@@ -1,12 +1,12 @@
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 from codecove.store.database import Database
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database(f"sqlite:///{tmp_path}/codecove.db") as database:
+async def database(database_url: URL) -> AsyncIterator[Database]:
+    async with Database(database_url) as database:
         yield database

@@ -10,14 +10,17 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import URL, select, update
 from sqlalchemy.exc import IntegrityError
 
 import codecove
-from codecove.store.database import Database, UnsupportedDatabase
+from codecove.store.address import UnsupportedDatabase
+from codecove.store.claim import DatabaseInUse
+from codecove.store.database import Database, DatabaseUnavailable
 from codecove.store.finish import to_the_end
 from codecove.store.tables import ContainerRow, KeyRow, WorkspaceRow
 from codecove.workspaces import DEFAULT_WORKSPACE_ID
+from tests.support.postgres import Postgres
 
 MOMENT = datetime(2026, 7, 30, 18, 54, 8, 960841, tzinfo=UTC)
 
@@ -46,11 +49,11 @@ async def test_what_a_failing_block_wrote_is_undone(database: Database) -> None:
     assert await names(database) == {"default"}
 
 
-async def test_what_was_written_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
+async def test_what_was_written_is_there_when_it_is_opened_again(database_url: URL) -> None:
     for name in ("one", "two"):
-        async with Database(f"sqlite:///{tmp_path}/codecove.db") as database, database.write() as session:
+        async with Database(database_url) as database, database.write() as session:
             session.add(workspace(name))
-    async with Database(f"sqlite:///{tmp_path}/codecove.db") as database:
+    async with Database(database_url) as database:
         assert await names(database) == {"default", "one", "two"}
 
 
@@ -92,7 +95,7 @@ async def test_concurrent_writers_lose_no_update(database: Database) -> None:
 
     async def count() -> None:
         async with database.write() as session:
-            row = await session.get_one(WorkspaceRow, "counter")
+            row = await session.get_one(WorkspaceRow, "counter", with_for_update={"key_share": True})
             row.name = str(int(row.name) + 1)
 
     await asyncio.gather(*(count() for _ in range(40)))
@@ -106,7 +109,20 @@ async def test_readers_are_not_held_up_by_a_writer(database: Database) -> None:
         assert await names(database) == {"default"}
 
 
-async def test_a_writer_waits_for_another_process(database: Database, tmp_path: Path) -> None:
+async def test_a_reader_sees_one_state_of_the_database(database: Database) -> None:
+    async with database.read() as session:
+        before = set(await session.scalars(select(WorkspaceRow.name)))
+        async with database.write() as other:
+            other.add(workspace("one"))
+        assert set(await session.scalars(select(WorkspaceRow.name))) == before
+
+
+async def test_an_sqlite_writer_waits_for_another_process(tmp_path: Path) -> None:
+    async with Database(f"sqlite:///{tmp_path}/codecove.db") as database:
+        await writes_after_another_process(database, tmp_path)
+
+
+async def writes_after_another_process(database: Database, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "codecove.db", isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")
@@ -145,8 +161,8 @@ async def test_cancelled_at_any_moment_a_writer_holds_nobody_up(database: Databa
         assert (f"first {number}" in found) == (f"second {number}" in found)
 
 
-async def test_cancelled_at_any_moment_a_reader_keeps_no_connection(tmp_path: Path) -> None:
-    async with Database(f"sqlite:///{tmp_path}/codecove.db") as database:
+async def test_cancelled_at_any_moment_a_reader_keeps_no_connection(database_url: URL) -> None:
+    async with Database(database_url) as database:
 
         @to_the_end
         async def read() -> None:
@@ -185,14 +201,14 @@ def test_no_transaction_in_the_code_can_be_cancelled() -> None:
     assert [place for place, whole in found.items() if not whole] == []
 
 
-async def test_opening_and_closing_leaves_no_descriptor_and_no_thread(tmp_path: Path) -> None:
+async def test_opening_and_closing_leaves_no_descriptor_and_no_thread(database_url: URL) -> None:
     async def use() -> None:
-        async with Database(f"sqlite:///{tmp_path}/codecove.db") as database:
+        async with Database(database_url) as database:
             await asyncio.gather(*(names(database) for _ in range(3)))
 
     await use()
     descriptors, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
-    for _ in range(50):
+    for _ in range(20):
         await use()
     assert len(os.listdir("/proc/self/fd")) <= descriptors
     # The loop's own pool, in which migrations run, may still be growing to its size.
@@ -205,6 +221,53 @@ async def test_before_it_is_opened_it_says_so() -> None:
             await session.scalar(select(KeyRow))
 
 
-def test_a_database_of_another_kind_is_refused() -> None:
-    with pytest.raises(UnsupportedDatabase, match="mysql"):
-        Database("mysql://localhost/codecove")
+async def test_only_one_server_at_a_time_has_a_postgresql_database(postgres: Postgres) -> None:
+    async with postgres.database() as url, Database(url) as one, Database(url) as two:
+        async with one.claimed():
+            with pytest.raises(DatabaseInUse, match="another server"):
+                async with two.claimed():
+                    pass
+        async with two.claimed():
+            pass
+
+
+async def test_a_connection_that_broke_is_replaced(postgres: Postgres) -> None:
+    async with postgres.database() as url, Database(url) as database:
+        await names(database)
+        await postgres.break_connections(url)
+        assert await names(database) == {"default"}
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:hush@127.0.0.1:1/db", "postgresql://me:hush@/db?host=/nowhere"])
+async def test_a_database_that_is_not_there_is_reported_without_the_password(url: str) -> None:
+    with pytest.raises(DatabaseUnavailable) as raised:
+        async with Database(url):
+            pass
+    assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("mysql://localhost/codecove", "mysql"),
+        ("postgresql:///codecove", "must name"),
+        ("postgresql://me@localhost", "must name"),
+        ("postgresql://me@localhost/db?colour=red", "colour"),
+        ("codecove", "can't be parsed"),
+    ],
+)
+def test_a_url_that_leads_nowhere_is_refused(url: str, problem: str) -> None:
+    with pytest.raises(UnsupportedDatabase, match=problem):
+        Database(url)
+
+
+async def test_no_variable_of_another_program_changes_where_it_connects(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names_of_variables = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGSSLMODE", "PGTARGETSESSIONATTRS")
+    async with postgres.database() as url:
+        with monkeypatch.context() as environment:
+            for name in names_of_variables:
+                environment.setenv(name, "1")
+            async with Database(url) as database:
+                assert await names(database) == {"default"}

@@ -1,7 +1,7 @@
 import re
-from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from codecove.errors import NotFound, Unauthenticated
 from codecove.store.database import Database
@@ -28,12 +28,13 @@ async def test_an_unknown_secret_opens_nothing(keys: Keys, secret: str) -> None:
         await keys.authenticate(secret)
 
 
-async def test_a_key_is_no_secret_and_neither_is_what_is_stored(keys: Keys, tmp_path: Path) -> None:
+async def test_a_key_is_no_secret_and_neither_is_what_is_stored(keys: Keys, database: Database) -> None:
     secret, key = await keys.create("laptop")
     assert secret not in repr(key)
-    stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())
-    assert secret.encode() not in stored
-    assert key.id.encode() in stored
+    async with database.read() as session:
+        stored = str((await session.execute(text("SELECT * FROM api_keys"))).all())
+    assert secret not in stored
+    assert key.id in stored
 
 
 async def test_a_revoked_key_opens_nothing_any_more(keys: Keys) -> None:

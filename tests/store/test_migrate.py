@@ -2,80 +2,112 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import URL, Connection, NullPool, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from codecove.store.address import address
+from codecove.store.database import Database
 from codecove.store.migrate import upgrade
 from codecove.store.tables import Table
 from codecove.workspaces import DEFAULT_WORKSPACE_ID
 
 UPGRADE = """
 import sys
-from sqlalchemy import make_url
+from codecove.store.address import address
 from codecove.store.migrate import upgrade
-upgrade(make_url(sys.argv[1]))
+upgrade(address(sys.argv[1]))
 """
 
 
-def url(tmp_path: Path) -> URL:
-    return make_url(f"sqlite:///{tmp_path}/codecove.db")
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[URL]:
+    """Of a database with nothing in it."""
+    if request.param == "sqlite":
+        yield URL.create("sqlite", database=str(tmp_path / "codecove.db"))
+        return
+    async with request.getfixturevalue("postgres").new_database() as url:
+        yield url
 
 
-def differences(tmp_path: Path) -> list[object]:
-    engine = create_engine(url(tmp_path))
+async def migrate(url: URL) -> None:
+    async with Database(url):
+        pass
+
+
+async def connect(url: URL) -> AsyncConnection:
+    place = address(url)
+    return await create_async_engine(place.url, connect_args=place.connect_args, poolclass=NullPool).connect().start()
+
+
+async def differences(url: URL) -> list[object]:
+    """Between the schema that the migrations have made and the tables that the code uses."""
+
+    def compare(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), Table.metadata))
+
+    connection = await connect(url)
     try:
-        with engine.connect() as connection:
-            return list(compare_metadata(MigrationContext.configure(connection), Table.metadata))
+        return await connection.run_sync(compare)
     finally:
-        engine.dispose()
+        await connection.close()
 
 
-def test_the_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
-    upgrade(url(tmp_path))
-    assert differences(tmp_path) == []
+async def test_the_migrations_make_the_tables_that_the_code_uses(url: URL) -> None:
+    await migrate(url)
+    assert await differences(url) == []
 
 
-def test_a_new_database_has_the_default_workspace(tmp_path: Path) -> None:
-    upgrade(url(tmp_path))
-    upgrade(url(tmp_path))
-    engine = create_engine(url(tmp_path))
+async def test_a_new_database_has_the_default_workspace(url: URL) -> None:
+    await migrate(url)
+    await migrate(url)
+    connection = await connect(url)
     try:
-        with engine.connect() as connection:
-            assert connection.execute(text("SELECT id, name FROM workspaces")).all() == [
-                (DEFAULT_WORKSPACE_ID, "default")
-            ]
-            assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        found = (await connection.execute(text("SELECT id, name FROM workspaces"))).all()
     finally:
-        engine.dispose()
+        await connection.close()
+    assert [tuple(row) for row in found] == [(DEFAULT_WORKSPACE_ID, "default")]
+
+
+async def test_an_sqlite_file_is_in_wal_mode(tmp_path: Path) -> None:
+    url = URL.create("sqlite", database=str(tmp_path / "codecove.db"))
+    await migrate(url)
+    connection = await connect(url)
+    try:
+        assert await connection.scalar(text("PRAGMA journal_mode")) == "wal"
+    finally:
+        await connection.close()
 
 
 def test_a_directory_with_odd_characters_in_its_name_does(tmp_path: Path) -> None:
     odd = tmp_path / "100% ünïcode"
     odd.mkdir()
-    upgrade(URL.create("sqlite", database=str(odd / "codecove.db")))
+    upgrade(address(URL.create("sqlite", database=str(odd / "codecove.db"))))
     assert (odd / "codecove.db").exists()
 
 
-def test_servers_that_start_at_once_all_find_the_schema(tmp_path: Path) -> None:
-    processes = [
-        subprocess.Popen([sys.executable, "-W", "error", "-c", UPGRADE, str(url(tmp_path))], stderr=subprocess.PIPE)
-        for _ in range(3)
-    ]
-    for process in processes:
+def in_another_process(url: URL) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-W", "error", "-c", UPGRADE, str(url)], stderr=subprocess.PIPE)
+
+
+async def test_servers_that_start_at_once_all_find_the_schema(url: URL) -> None:
+    for process in [in_another_process(url) for _ in range(2)]:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors.decode()
-    assert differences(tmp_path) == []
+    assert await differences(url) == []
 
 
-def test_a_server_killed_while_migrating_leaves_what_the_next_one_can_use(tmp_path: Path) -> None:
+async def test_a_server_killed_while_migrating_leaves_what_the_next_one_can_use(url: URL) -> None:
     pick = random.Random(2)
-    for _ in range(4):
-        process = subprocess.Popen([sys.executable, "-c", UPGRADE, str(url(tmp_path))])
-        time.sleep(0.1 + pick.random() * 0.4)
+    for _ in range(3):
+        process = in_another_process(url)
+        time.sleep(0.3 + pick.random() * 0.6)
         process.kill()
-        process.wait()
-    upgrade(url(tmp_path))
-    assert differences(tmp_path) == []
+        process.communicate()
+    await migrate(url)
+    assert await differences(url) == []

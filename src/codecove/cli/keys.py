@@ -1,75 +1,79 @@
 """cove keys: make, list and revoke API keys. Works while the server runs."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from codecove.app import CannotStart, database_url, make_data_dir
-from codecove.cli.configuration import fail, load_settings
+from codecove.cli.database import DataDir, with_database
 from codecove.errors import NotFound
 from codecove.store.database import Database
-from codecove.store.keys import Keys
+from codecove.store.keys import Key, Keys
+from codecove.store.workspaces import Workspaces
+from codecove.workspaces import Role
 
 app = typer.Typer(name="keys", help="Make, list and revoke API keys.", no_args_is_help=True)
-
-_T = TypeVar("_T")
-_DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The server's data directory.")]
 
 
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for, such as a person or a program.")],
-    data_dir: _DataDir = None,
+    workspace: Annotated[str, typer.Option(help="The workspace that it opens: a name or an id.")] = "default",
+    role: Annotated[
+        Role, typer.Option(help="user: works in its own workspace. admin: in each that a request names.")
+    ] = "user",
+    data_dir: DataDir = None,
 ) -> None:
     """Make a key. Its secret is printed once, on stdout, and can't be shown again."""
-    secret, key = _with_keys(data_dir, lambda keys: keys.create(name))
+
+    async def make(database: Database) -> tuple[str, Key]:
+        found = await Workspaces(database).get(workspace)
+        return await Keys(database).create(name, workspace_id=found.id, role=role)
+
+    secret, key = with_database(data_dir, make)
     typer.echo(secret)
     typer.echo(f"Key {key.id} for {name!r}. Keep the secret now: only a hash of it is stored.", err=True)
 
 
 @app.command("list")
-def list_keys(data_dir: _DataDir = None) -> None:
+def list_keys(
+    workspace: Annotated[str | None, typer.Option(help="Only those of this workspace: a name or an id.")] = None,
+    data_dir: DataDir = None,
+) -> None:
     """List all keys, also those that were revoked. Secrets are not known here."""
-    keys = _with_keys(data_dir, lambda keys: keys.list())
+
+    async def find(database: Database) -> list[tuple[Key, str]]:
+        workspaces = Workspaces(database)
+        names = {found.id: found.name for found in await workspaces.list()}
+        wanted = names.keys() if workspace is None else {(await workspaces.get(workspace)).id}
+        keys = await Keys(database).list()
+        return [(key, names[key.workspace_id]) for key in keys if key.workspace_id in wanted]
+
+    keys = with_database(data_dir, find)
     if not keys:
         typer.echo("No keys yet: cove keys create NAME", err=True)
         return
-    table = Table("Id", "Name", "Made", "State")
-    for key in keys:
+    table = Table("Id", "Name", "Workspace", "Role", "Made", "State")
+    for key, workspace_name in keys:
         made = "COVE_API_KEY" if key.from_settings else f"{key.created_at:%Y-%m-%d %H:%M}"
         state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "valid"
-        table.add_row(key.id, key.name, made, state)
+        table.add_row(key.id, key.name, workspace_name, key.role, made, state)
     Console().print(table)
 
 
 @app.command()
 def revoke(
     key_id: Annotated[str, typer.Argument(help="The key's id, as `cove keys list` shows it.")],
-    data_dir: _DataDir = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Make a key useless from now on, also for a server that runs."""
-    try:
-        _with_keys(data_dir, lambda keys: keys.revoke(key_id))
-    except NotFound as error:
-        typer.echo(f"{error.message}. `cove keys list` shows those there are.", err=True)
-        raise typer.Exit(1) from None
+
+    async def end(database: Database) -> None:
+        try:
+            await Keys(database).revoke(key_id)
+        except NotFound as error:
+            raise NotFound(f"{error.message}. `cove keys list` shows those there are.") from error
+
+    with_database(data_dir, end)
     typer.echo(f"Key {key_id} is revoked.")
-
-
-def _with_keys(data_dir: Path | None, action: Callable[[Keys], Awaitable[_T]]) -> _T:
-    settings = load_settings(data_dir=data_dir)
-
-    async def work() -> _T:
-        async with Database(database_url(settings)) as database:
-            return await action(Keys(database))
-
-    try:
-        make_data_dir(settings.data_dir)
-    except CannotStart as error:
-        fail(f"Cannot open the database: {error}")
-    return asyncio.run(work())

@@ -1,20 +1,20 @@
 """Whether anybody has a key."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
-from codecove.app import database_path, database_url
+from codecove.app import database_path, open_database
 from codecove.doctor.finding import Finding, good, warning
 from codecove.settings import Settings
-from codecove.store.database import Database
 from codecove.store.keys import Keys
 
 
 async def check(settings: Settings) -> AsyncIterator[Finding]:
     """Look at the settings and, where there is one, into the database."""
     keys = 0
-    if database_path(settings).exists():
-        async with Database(database_url(settings)) as database:
-            known = await Keys(database).list()
+    if settings.database_url is not None or database_path(settings).exists():
+        async with AsyncExitStack() as stack:
+            known = await Keys(await open_database(settings, stack)).list()
             keys = sum(key.revoked_at is None and not key.from_settings for key in known)
     if settings.api_key is not None:
         yield good("access", f"COVE_API_KEY, and {keys} keys made by `cove keys create`")

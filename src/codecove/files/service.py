@@ -1,83 +1,49 @@
 """Files: their rows in the database, their bytes in the blob store."""
 
-import asyncio
-import hashlib
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import aclosing, suppress
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
-
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from contextlib import aclosing
+from datetime import datetime, timedelta
 
 from codecove import clock, ids
-from codecove.errors import InvalidRequest, NotFound, TooLarge
+from codecove.errors import InvalidRequest, NotFound
 from codecove.files.blobs import Blobs
-from codecove.files.media_types import SNIFFED_BYTES, media_type
+from codecove.files.file import File, Page, check_expiry, select_files
+from codecove.files.media_types import media_type
 from codecove.files.names import problem_with
+from codecove.files.records import Records, no_room
+from codecove.files.upkeep import discard
+from codecove.files.upload import Upload
 from codecove.store.database import Database
-from codecove.store.finish import to_the_end
+from codecove.store.finish import finish
 from codecove.store.tables import FileRow
 from codecove.workspaces import Caller
 
-DEFAULT_LIMIT = 20
-MAX_LIMIT = 1000
+__all__ = ["DEFAULT_QUOTA", "File", "Files", "Page"]
 
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """What is known of a file, beside its bytes."""
-
-    id: str
-    filename: str
-    mime_type: str
-    size_bytes: int
-    created_at: datetime
-    downloadable: bool
-
-    def to_wire(self) -> dict[str, Any]:
-        """The file object of the API."""
-        return {
-            "type": "file",
-            "id": self.id,
-            "filename": self.filename,
-            "mime_type": self.mime_type,
-            "size_bytes": self.size_bytes,
-            "created_at": clock.isoformat(self.created_at),
-            "downloadable": self.downloadable,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Part of the list of files, newest first."""
-
-    data: list[File]
-    has_more: bool
-    """There are more in the direction of the list that was asked for."""
-
-    def to_wire(self) -> dict[str, Any]:
-        """The list object of the API."""
-        return {
-            "data": [file.to_wire() for file in self.data],
-            "has_more": self.has_more,
-            "first_id": self.data[0].id if self.data else None,
-            "last_id": self.data[-1].id if self.data else None,
-        }
+DEFAULT_QUOTA = 100 * 2**30
 
 
 class Files:
     """The files of the workspaces. Every method sees the caller's own workspace only.
 
-    `max_size` is in bytes.
+    `max_size` is of one file, `quota` of all files of a workspace together, in bytes.
     """
 
-    def __init__(self, *, database: Database, blobs: Blobs, max_size: int) -> None:
-        self._database = database
+    def __init__(
+        self,
+        *,
+        database: Database,
+        blobs: Blobs,
+        max_size: int,
+        quota: int = DEFAULT_QUOTA,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        self._records = Records(database)
         self._blobs = blobs
         self._max_size = max_size
+        self._quota = quota
+        self._now = now
 
     async def create(
         self,
@@ -87,183 +53,92 @@ class Files:
         data: AsyncIterable[bytes],
         mime_type: str | None = None,
         downloadable: bool = False,
+        expires_in: Callable[[], int | None] = lambda: None,
     ) -> File:
         """Store a file, taking its bytes as they come. If that fails or is cancelled, nothing of it is left.
 
-        Raises `InvalidRequest` for a name that the API does not allow, `TooLarge`, and whatever `data` raises.
+        `expires_in` is asked when `data` has ended: after how many seconds the file is gone; None: it stays.
+        Raises `InvalidRequest` for a name or an expiry that the API does not allow, `TooLarge`, `Forbidden` if the
+        workspace has no room for it, and whatever `data` raises.
         """
         if (problem := problem_with(filename)) is not None:
             raise InvalidRequest(f"file: {problem}")
-        blob = f"{caller.workspace_id}/{uuid.uuid4().hex}"
-        upload = _Upload(data, self._max_size)
-        async with aclosing(upload.pieces()) as pieces:
-            await self._blobs.put(blob, pieces)
-        row = FileRow(
-            id=ids.new("file"),
-            workspace_id=caller.workspace_id,
-            filename=filename,
-            mime_type=media_type(mime_type, filename, upload.head),
-            size_bytes=upload.size,
-            sha256=upload.sha256,
-            blob=blob,
-            downloadable=downloadable,
-            created_at=clock.now(),
-        )
+        file_id, blob = ids.new("file"), f"{caller.workspace_id}/{uuid.uuid4().hex}"
         try:
-            await self._add(row)
-        except asyncio.CancelledError:
-            # It may have been added all the same, and nobody would ever learn its id.
-            with suppress(NotFound):
-                await self.delete(caller, row.id)
+            left = await self._records.reserve(caller, blob, self._quota, self._now())
+            upload = Upload(data, max_size=self._max_size, left=left, no_room=no_room(self._quota))
+            async with aclosing(upload.pieces()) as pieces:
+                await self._blobs.put(blob, pieces)
+            seconds, now = expires_in(), self._now()
+            if seconds is not None:
+                check_expiry(seconds)
+            row = FileRow(
+                id=file_id,
+                workspace_id=caller.workspace_id,
+                filename=filename,
+                mime_type=media_type(mime_type, filename, upload.head),
+                size_bytes=upload.size,
+                sha256=upload.sha256,
+                blob=blob,
+                downloadable=downloadable,
+                created_at=now,
+                expires_at=None if seconds is None else now + timedelta(seconds=seconds),
+            )
+            file = await self._records.add(row, self._quota)
+        except BaseException:
+            await finish(self._give_up(caller, file_id, blob))
             raise
-        return _file(row)
+        if row.blob != blob:
+            await finish(discard(self._records, self._blobs, blob))
+        return file
 
-    @to_the_end
     async def get(self, caller: Caller, file_id: str) -> File:
         """Raises `NotFound`."""
-        async with self._database.read() as session:
-            return _file(await _find(session, caller, file_id))
+        file, _ = await self._records.get(caller, file_id, self._now())
+        return file
 
-    async def content(self, caller: Caller, file: File) -> AsyncGenerator[bytes, None]:
-        """The file's bytes, in pieces. Raises `NotFound` before the first if it has been deleted."""
-        blob = await self._blob_of(caller, file)
+    async def content(
+        self, caller: Caller, file: File, *, start: int = 0, end: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """The file's bytes from `start` to before `end`, in pieces. Raises `NotFound` if it has been deleted."""
+        end = file.size_bytes if end is None else end
+        _, blob = await self._records.get(caller, file.id, self._now())
+        if start >= end:
+            return
+        span = None if (start, end) == (0, file.size_bytes) else (start, end)
         try:
-            async with aclosing(self._blobs.get(blob)) as pieces:
+            async with aclosing(self._blobs.get(blob, span)) as pieces:
                 async for piece in pieces:
                     yield piece
         except FileNotFoundError as error:
-            raise _not_found(file.id) from error
+            raise NotFound(f"file: there is no file {file.id!r}") from error
 
-    @to_the_end
     async def list(
         self,
         caller: Caller,
         *,
-        limit: int = DEFAULT_LIMIT,
+        limit: int | None = None,
         before_id: str | None = None,
         after_id: str | None = None,
+        page: str | None = None,
+        ids: Sequence[str] | None = None,
     ) -> Page:
-        """Files, newest first: the first `limit` (1 to 1000) of them, or those next to one of them in the list.
+        """Files, newest first: the first `limit` (1 to 1000, by default 20) of them, or those next to one of them.
 
-        `after_id`: those that follow it, which are older. `before_id`: those that come just before it.
-        Raises `InvalidRequest`.
+        `after_id`: those that follow it, which are older. `before_id`: those that come just before it. `page`: the
+        `next_page` of an earlier answer. The file that these name may have been deleted meanwhile. `ids`: these, at
+        most 100, as far as they exist. Raises `InvalidRequest`.
         """
-        if not 1 <= limit <= MAX_LIMIT:
-            raise InvalidRequest(f"limit: must be from 1 to {MAX_LIMIT}, not {limit}")
-        if before_id is not None and after_id is not None:
-            raise InvalidRequest("before_id: may not be given together with after_id")
-        query = select(FileRow).where(FileRow.workspace_id == caller.workspace_id).limit(limit + 1)
-        async with self._database.read() as session:
-            if before_id is not None:
-                cursor = await _cursor(session, caller, "before_id", before_id)
-                query = query.where(FileRow.sequence > cursor).order_by(FileRow.sequence)
-            else:
-                if after_id is not None:
-                    query = query.where(FileRow.sequence < await _cursor(session, caller, "after_id", after_id))
-                query = query.order_by(FileRow.sequence.desc())
-            found = [_file(row) for row in await session.scalars(query)]
-        page = found[:limit]
-        return Page(data=page if before_id is None else page[::-1], has_more=len(found) > limit)
+        selection = select_files(limit=limit, before_id=before_id, after_id=after_id, page=page, ids=ids)
+        return await self._records.list(caller, selection, self._now())
 
-    @to_the_end
     async def delete(self, caller: Caller, file_id: str) -> None:
         """Remove a file, and its bytes if no other file has the same. Raises `NotFound`."""
-        async with self._database.write() as session:
-            row = await _find(session, caller, file_id)
-            await session.delete(row)
-            await session.flush()
-            shared = await _blob_with(session, row)
-        if shared is None:
-            await self._blobs.delete(row.blob)
+        doomed = await self._records.remove(caller, file_id, self._now())
+        if doomed is not None:
+            await finish(discard(self._records, self._blobs, doomed))
 
-    @to_the_end
-    async def _blob_of(self, caller: Caller, file: File) -> str:
-        async with self._database.read() as session:
-            return (await _find(session, caller, file.id)).blob
-
-    @to_the_end
-    async def _add(self, row: FileRow) -> None:
-        """Add a row whose blob has been written; if the workspace has the same content already, share that."""
-        written = row.blob
-        try:
-            async with self._database.write() as session:
-                row.blob = await _blob_with(session, row) or written
-                session.add(row)
-        except BaseException:
-            await self._blobs.delete(written)
-            raise
-        if row.blob != written:
-            await self._blobs.delete(written)
-
-
-class _Upload:
-    """Bytes on their way to the blob store: measured, hashed and held to the limit as they pass."""
-
-    def __init__(self, data: AsyncIterable[bytes], max_size: int) -> None:
-        self.size = 0
-        self.head = b""
-        self._data = data
-        self._max_size = max_size
-        self._hash = hashlib.sha256()
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
-        async for piece in self._data:
-            self.size += len(piece)
-            if self.size > self._max_size:
-                raise TooLarge(f"file: larger than the limit of {self._max_size} bytes")
-            if len(self.head) < SNIFFED_BYTES:
-                self.head += piece[: SNIFFED_BYTES - len(self.head)]
-            self._hash.update(piece)
-            yield piece
-
-
-async def _find(session: AsyncSession, caller: Caller, file_id: str) -> FileRow:
-    row = None
-    if ids.is_valid("file", file_id):
-        row = await session.scalar(
-            select(FileRow).where(FileRow.id == file_id, FileRow.workspace_id == caller.workspace_id)
-        )
-    if row is None:
-        raise _not_found(file_id)
-    return row
-
-
-def _not_found(file_id: str) -> NotFound:
-    return NotFound(f"file: there is no file {file_id!r}")
-
-
-async def _cursor(session: AsyncSession, caller: Caller, parameter: str, file_id: str) -> int:
-    try:
-        return (await _find(session, caller, file_id)).sequence
-    except NotFound as error:
-        raise InvalidRequest(f"{parameter}: there is no file {file_id!r}") from error
-
-
-async def _blob_with(session: AsyncSession, row: FileRow) -> str | None:
-    """The blob of another file in the row's workspace that has the same content."""
-    same = (
-        select(FileRow.blob)
-        .where(
-            FileRow.workspace_id == row.workspace_id,
-            FileRow.sha256 == row.sha256,
-            FileRow.size_bytes == row.size_bytes,
-        )
-        .limit(1)
-        .with_for_update()
-    )
-    return await session.scalar(same)
-
-
-def _file(row: FileRow) -> File:
-    return File(
-        id=row.id,
-        filename=row.filename,
-        mime_type=row.mime_type,
-        size_bytes=row.size_bytes,
-        created_at=row.created_at,
-        downloadable=row.downloadable,
-    )
+    async def _give_up(self, caller: Caller, file_id: str, blob: str) -> None:
+        # The file may have been added all the same, and nobody would ever learn its id.
+        await self._records.abandon(caller, file_id, blob, self._now())
+        await discard(self._records, self._blobs, blob)

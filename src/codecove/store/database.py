@@ -2,20 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
-from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from codecove.store.address import Address, address
+from codecove.store.claim import hold
 from codecove.store.finish import finish
 from codecove.store.migrate import upgrade
 
 _WRITES = "codecove_writes"
+_CONNECTIONS = 10
 
 
-class UnsupportedDatabase(Exception):
-    """The URL names a database that codecove does not run on."""
+class DatabaseUnavailable(Exception):
+    """The database can't be reached or migrated. The message is for the operator and has no secret in it."""
 
 
 class Database:
@@ -27,20 +31,20 @@ class Database:
     """
 
     def __init__(self, url: str | URL) -> None:
-        """`url` is as in SQLAlchemy, without a driver. Raises `UnsupportedDatabase`."""
-        self._url = make_url(url)
-        if self._url.get_backend_name() != "sqlite":
-            raise UnsupportedDatabase(f"{self._url.get_backend_name()}: only sqlite is supported")
+        """`url` is as `store/address.py` says. Raises `UnsupportedDatabase`."""
+        self._address = address(url)
         self._engine: AsyncEngine | None = None
         # SQLite has one writer at a time and lets the others poll. Waiting here is fair and costs no thread.
-        self._writer = asyncio.Lock()
+        self._writer = asyncio.Lock() if self._address.is_sqlite else None
 
     async def __aenter__(self) -> Self:
-        await finish(asyncio.to_thread(upgrade, self._url))
-        engine = create_async_engine(self._url.set(drivername="sqlite+aiosqlite"))
-        event.listen(engine.sync_engine, "connect", _configure_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
-        self._engine = engine
+        """Raises `DatabaseUnavailable`."""
+        try:
+            await finish(asyncio.to_thread(upgrade, self._address))
+        except (OSError, SQLAlchemyError) as error:
+            cause = error.__cause__ or error
+            raise DatabaseUnavailable(f"the database can't be used: {cause}") from error
+        self._engine = _engine(self._address)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -51,24 +55,54 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A transaction that only reads: it sees one state of the database from its first query on."""
-        async with AsyncSession(self._opened(), expire_on_commit=False) as session:
+        engine = self._opened()
+        if not self._address.is_sqlite:
+            engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        async with AsyncSession(engine, expire_on_commit=False) as session:
             yield session
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """A transaction that may write; committed at the end of the block, undone if that raises.
 
-        Such transactions run one after the other (SQLite), so that what one has read still holds when it writes.
+        SQLite: such transactions run one after the other. PostgreSQL: what one has read may change before it writes,
+        unless it read it `with_for_update(key_share=True)`.
         """
         engine = self._opened().execution_options(**{_WRITES: True})
-        async with self._writer, AsyncSession(engine, expire_on_commit=False) as session:
+        async with AsyncExitStack() as stack:
+            if self._writer is not None:
+                await stack.enter_async_context(self._writer)
+            session = await stack.enter_async_context(AsyncSession(engine, expire_on_commit=False))
             yield session
             await session.commit()
+
+    @asynccontextmanager
+    async def claimed(self) -> AsyncIterator[None]:
+        """Be the one server of this database for the time of the block. Raises `DatabaseInUse`.
+
+        SQLite: the lock of the data directory does that already.
+        """
+        if self._address.is_sqlite:
+            yield
+            return
+        async with hold(self._opened()):
+            yield
 
     def _opened(self) -> AsyncEngine:
         if self._engine is None:
             raise RuntimeError("the database is not open: use it inside `async with database:`")
         return self._engine
+
+
+def _engine(place: Address) -> AsyncEngine:
+    if not place.is_sqlite:
+        return create_async_engine(
+            place.url, connect_args=place.connect_args, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=True
+        )
+    engine = create_async_engine(place.url)
+    event.listen(engine.sync_engine, "connect", _configure_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

@@ -61,6 +61,8 @@ class WorkspaceRow(Table):
     max_executions: Mapped[int | None]
     """Running at once."""
     requests_per_minute: Mapped[int | None]
+    storage_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """The sizes of its files, summed."""
 
 
 class KeyRow(Table):
@@ -166,3 +168,31 @@ class FileRow(Table):
     """The blob's key. Files of one workspace that have the same content share it."""
     downloadable: Mapped[bool]
     created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None] = mapped_column(index=True)
+    """From then on it is gone for the API; None: it stays."""
+
+
+class DeletedFileRow(Table):
+    """Where in the lists a file was that is gone: a client that pages may name it as the last one it saw."""
+
+    __tablename__ = "deleted_files"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
+    sequence: Mapped[int]
+    deleted_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class UnownedBlobRow(Table):
+    """A blob that no file names: it is being written, or is to be deleted.
+
+    The row is there before the blob is, and until after it has gone: a crash at any moment leaves no blob that
+    neither a file nor a row here names.
+    """
+
+    __tablename__ = "unowned_blobs"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[datetime]
+    doomed: Mapped[bool]
+    """It is to be deleted; otherwise it is being written."""

@@ -1,0 +1,69 @@
+"""What nobody asks for: removing files whose time is over, and blobs that no file names."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Self
+
+import structlog
+
+from codecove import clock
+from codecove.files.blobs import Blobs
+from codecove.files.records import Records
+from codecove.store.database import Database
+from codecove.store.finish import finish
+
+_INTERVAL = 60.0
+"""Seconds. An expired file is invisible at once; this is when its bytes go."""
+_REMEMBER = timedelta(days=7)
+"""How long a deleted file may be named as the place to go on in a list."""
+
+log = structlog.get_logger(__name__)
+
+
+class Upkeep:
+    """An async context manager: on entering, what a crash has left is removed; then it works until it is left."""
+
+    def __init__(self, *, database: Database, blobs: Blobs, now: Callable[[], datetime] = clock.now) -> None:
+        self._records = Records(database)
+        self._blobs = blobs
+        self._now = now
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._records.doom_unfinished()
+        await self.sweep()
+        self._task = asyncio.create_task(self._sweep_forever(), name="remove expired files")
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await finish(asyncio.wait({task}))
+
+    async def sweep(self) -> None:
+        """Remove what is due now."""
+        while await self._records.expire(self._now()):
+            pass
+        await self._records.forget_deleted(self._now() - _REMEMBER)
+        for blob in await self._records.doomed():
+            await discard(self._records, self._blobs, blob)
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_INTERVAL)
+            try:
+                await self.sweep()
+            except Exception:
+                log.exception("removing expired files failed; trying again", seconds=_INTERVAL)
+
+
+async def discard(records: Records, blobs: Blobs, blob: str) -> None:
+    """Delete a doomed blob. If that fails it stays doomed, and the next sweep tries again."""
+    try:
+        await blobs.delete(blob)
+    except Exception:
+        log.exception("a blob could not be deleted; trying again later", blob=blob)
+    else:
+        await records.forget_blob(blob)
