@@ -10,7 +10,7 @@ from pathlib import Path
 
 from codecove import clock
 from codecove.images.errors import ImageError, ImageNotFound
-from codecove.images.inside import command_inside, run
+from codecove.images.inside import command_apart, command_inside, run
 from codecove.images.library import Image, Library
 from codecove.images.manifest import describe
 from codecove.images.python import PythonChoice, download_wheels, install_exact
@@ -102,7 +102,7 @@ def _make(recipe: Recipe, rootfs: Path, log: Path, report: Report) -> PythonChoi
     with tempfile.TemporaryDirectory(prefix="codecove-image-") as name:
         scratch = Path(name)
         report(f"Installing {len(recipe.debian_packages())} Debian packages and what they need")
-        run(_debian_command(recipe, rootfs, scratch), log)
+        run(command_apart(_debian_command(recipe, rootfs, scratch)), log)
         report(f"Looking for Python {recipe.python_version()}")
         python = install_exact(rootfs, recipe.python_version(), scratch)
         report("Downloading the Python libraries")

@@ -44,11 +44,18 @@ def everything(rootfs: Path) -> Iterator[Path]:
             yield Path(directory, name)
 
 
+_APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+def command_apart(command: Sequence[str]) -> list[str]:
+    """A command line that runs `command` so that no mount and no process of it is left when it ends."""
+    return [*_APART, *command]
+
+
 def command_inside(rootfs: Path, command: Sequence[str]) -> list[str]:
-    """A command line that runs `command` as root in there: no network, its own processes, gone when it is killed."""
-    namespaces = ["--mount", "--pid", "--ipc", "--uts", "--net", "--fork", "--kill-child", "--mount-proc"]
+    """A command line that runs `command` as root in there, apart, and without a network."""
     environment = ["-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"]
-    return ["unshare", *namespaces, f"--root={rootfs}", "--wd=/", "/usr/bin/env", *environment, *command]
+    return [*_APART, "--ipc", "--uts", "--net", f"--root={rootfs}", "--wd=/", "/usr/bin/env", *environment, *command]
 
 
 def run(command: Sequence[str], log: Path) -> None:

@@ -66,7 +66,7 @@ def download_wheels(lock: Path, target: Path, log: Path) -> None:
     platforms = [f"--platform={tag}" for tag in platform_tags(platform.machine())]
     exact = ["--no-deps", "--require-hashes", "--only-binary=:all:"]
     pip = [sys.executable, "-m", "pip", "download"]
-    run([*pip, "-q", *exact, *target_options, *platforms, "-d", str(target), "-r", str(lock)], log)
+    run([*pip, "-qq", *exact, *target_options, *platforms, "-d", str(target), "-r", str(lock)], log)
 
 
 def platform_tags(machine: str) -> Iterator[str]:
