@@ -10,7 +10,7 @@ _FENCE = re.compile(
     r"(?P<code>.*?)(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)",
     re.MULTILINE | re.DOTALL,
 )
-_LANGUAGES = {
+LANGUAGES = {
     "python": "python",
     "python3": "python",
     "py": "python",
@@ -19,6 +19,8 @@ _LANGUAGES = {
     "shell": "bash",
     "text_editor": "text_editor",
 }
+"""What a fence may say → the language that can be run: `python`, `bash` or `text_editor`."""
+
 _PYTHON, _BASH, _EDITOR = "code_execution", "bash_code_execution", "text_editor_code_execution"
 
 
@@ -43,7 +45,7 @@ def fences_in(text: str) -> list[Fence]:
     """The code blocks in a runnable language, in order. One that is never closed runs to the end."""
     found = []
     for match in _FENCE.finditer(text):
-        language = _LANGUAGES.get(match["language"].lower())
+        language = LANGUAGES.get(match["language"].lower())
         if language is not None and match["code"].strip():
             found.append(Fence(language, match["code"]))
     return found

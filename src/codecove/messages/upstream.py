@@ -9,9 +9,10 @@ import httpx2
 from pydantic import SecretStr
 
 from codecove.messages.blocks_model import BlocksModel
+from codecove.messages.fenced_upstream import FencedUpstream
 from codecove.messages.http_upstream import HttpUpstream
 from codecove.messages.protocol import PassedHeaders, Upstream
-from codecove.settings import Settings
+from codecove.settings import Settings, ToolCalling
 
 __all__ = ["Choice", "PassedHeaders", "Upstream", "Upstreams"]
 
@@ -50,10 +51,11 @@ class Upstreams:
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=32),
         )
         for route in settings.routes:
-            upstream = self._over_http(route.upstream_url, route.upstream_api_key)
+            upstream = self._over_http(route.upstream_url, route.upstream_api_key, route.tool_calling)
             self._routes.append((route.model, upstream, route.upstream_model))
         if settings.upstream_url is not None:
-            self._default = self._over_http(settings.upstream_url, settings.upstream_api_key)
+            key, calling = settings.upstream_api_key, settings.upstream_tool_calling
+            self._default = self._over_http(settings.upstream_url, key, calling)
         return self
 
     async def __aexit__(
@@ -69,6 +71,8 @@ class Upstreams:
                 return Choice(upstream, name or model)
         return Choice(self._default, model)
 
-    def _over_http(self, url: str, key: SecretStr | None) -> Upstream:
+    def _over_http(self, url: str, key: SecretStr | None, calling: ToolCalling) -> Upstream:
         assert self._client is not None  # noqa: S101 -- only called by __aenter__
-        return HttpUpstream(self._client, base_url=url, api_key=None if key is None else key.get_secret_value())
+        secret = None if key is None else key.get_secret_value()
+        upstream = HttpUpstream(self._client, base_url=url, api_key=secret)
+        return FencedUpstream(upstream) if calling == "fenced" else upstream
