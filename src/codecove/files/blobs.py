@@ -97,6 +97,8 @@ def _s3(place: S3Place) -> S3Store:
                 "region": place.region,
                 "access_key_id": place.access_key_id,
                 "secret_access_key": place.secret_access_key,
+                # Blobs are deleted one by one, and not every server answers the call for many as Amazon does.
+                "disable_bulk_delete": True,
             },
             client_options={
                 "allow_http": place.endpoint.startswith("http://"),
