@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 CLEAN := env $(shell env | sed -n 's/^\(ANTHROPIC_[A-Za-z0-9_]*\)=.*/-u \1/p')
 ARGS ?=
 
-.PHONY: help setup setup-tests demo serve test lint lock image soak bench clean
+.PHONY: help setup setup-tests demo serve test lint lock image clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -24,7 +24,7 @@ demo: setup ## see it work: a server, the official client, five things checked
 serve: setup ## run the server; its settings are COVE_* variables
 	@exec $(CLEAN) .venv/bin/cove serve $(ARGS)
 
-test: setup-tests ## all tests but the long ones
+test: setup-tests ## all tests
 	@$(CLEAN) $(PYTHON) -m pytest -m "not soak" $(ARGS)
 
 lint: setup-tests ## ruff and mypy
@@ -38,12 +38,6 @@ lock: setup ## write the locks again, with the newest versions allowed
 image: setup ## build the sandbox image, and use everything in it once
 	@.venv/bin/cove image build
 	@.venv/bin/cove image test
-
-soak: setup-tests ## the long tests
-	@$(CLEAN) $(PYTHON) -m pytest -m soak --timeout 0 $(ARGS)
-
-bench: setup ## benchmarks
-	@$(CLEAN) $(PYTHON) -m bench $(ARGS)
 
 clean: ## remove what the targets made here; the sandbox images stay
 	rm -rf .venv .cache build dist demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -88,7 +88,10 @@ def _debian_sources(apt: Path) -> list[Source]:
 
 
 def _nothing(apt: Path) -> str:
-    return f"no Debian archive in the apt sources of this machine ({apt}): the image is made of Debian 12 packages"
+    return (
+        f"no Debian archive in the apt sources of this machine ({apt}), of which the image is made: build it with Docker "
+        "from image/Dockerfile, which says how to bring it here, or on a Debian machine"
+    )
 
 
 def _one_line(text: str) -> Iterator[Source]:
