@@ -27,6 +27,6 @@ class RateLimits:
             recent.popleft()
         if len(recent) >= limit:
             # The quota may have been lowered: then more than the oldest have to go.
-            wait = recent[len(recent) - limit] + _MINUTE - now
+            wait = recent[-limit] + _MINUTE - now if limit else _MINUTE
             raise RateLimited(f"This workspace may send {limit} requests a minute; try again later", retry_after=wait)
         recent.append(now)

@@ -3,7 +3,7 @@
 import typer
 
 from codecove import __version__
-from codecove.cli import image, keys
+from codecove.cli import image, keys, workspaces
 from codecove.cli.doctor import doctor
 from codecove.cli.serve import serve
 from codecove.cli.settings import settings
@@ -20,6 +20,7 @@ app.command()(serve)
 app.command()(doctor)
 app.command()(settings)
 app.add_typer(keys.app)
+app.add_typer(workspaces.app)
 app.add_typer(image.app)
 
 

@@ -1,0 +1,53 @@
+import pytest
+
+from codecove.api.rates import RateLimits
+from codecove.errors import RateLimited
+from codecove.workspaces import Caller, Quotas
+
+
+def caller(limit: int | None, workspace: str = "one") -> Caller:
+    return Caller(workspace_id=workspace, key_id="apikey_one", quotas=Quotas(requests_per_minute=limit))
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_as_many_as_the_quota_in_any_minute() -> None:
+    clock = Clock()
+    rates = RateLimits(clock)
+    for _ in range(3):
+        rates.admit(caller(3))
+        clock.now += 10
+    with pytest.raises(RateLimited) as refused:
+        rates.admit(caller(3))
+    assert refused.value.retry_after == 30
+    clock.now += 30
+    rates.admit(caller(3))
+    with pytest.raises(RateLimited) as refused:
+        rates.admit(caller(3))
+    assert refused.value.retry_after == 10
+
+
+def test_workspaces_do_not_share_a_quota_and_may_have_none() -> None:
+    rates = RateLimits(Clock())
+    rates.admit(caller(1))
+    rates.admit(caller(1, "other"))
+    for _ in range(1000):
+        rates.admit(caller(None, "third"))
+
+
+def test_a_quota_that_is_lowered_holds_at_once() -> None:
+    clock = Clock()
+    rates = RateLimits(clock)
+    for _ in range(4):
+        rates.admit(caller(4))
+        clock.now += 1
+    with pytest.raises(RateLimited) as refused:
+        rates.admit(caller(1))
+    assert refused.value.retry_after == 59
+    with pytest.raises(RateLimited):
+        rates.admit(caller(0))
