@@ -89,8 +89,8 @@ def _debian_sources(apt: Path) -> list[Source]:
 
 def _nothing(apt: Path) -> str:
     return (
-        f"no Debian archive in the apt sources of this machine ({apt}), of which the image is made: build it with Docker "
-        "from image/Dockerfile, which says how to bring it here, or on a Debian machine"
+        f"no Debian archive in the apt sources of this machine ({apt}), of which the image is made: build it "
+        "with Docker from image/Dockerfile, which says how to bring it here, or on a Debian machine"
     )
 
 
