@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 CLEAN := env $(shell env | sed -n 's/^\(ANTHROPIC_[A-Za-z0-9_]*\)=.*/-u \1/p')
 ARGS ?=
 
-.PHONY: help setup setup-tests demo serve test lint lock image clean
+.PHONY: help setup setup-tests demo serve test test-llama lint lock image clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -26,6 +26,9 @@ serve: setup ## run the server; its settings are COVE_* variables
 
 test: setup-tests ## all tests
 	@$(CLEAN) $(PYTHON) -m pytest -m "not soak" $(ARGS)
+
+test-llama: setup-tests ## the tests with a real local model; downloads 160 MB the first time
+	@$(CLEAN) $(PYTHON) -m pytest -m llama tests/messages $(ARGS)
 
 lint: setup-tests ## ruff and mypy
 	@$(PYTHON) -m ruff check .
