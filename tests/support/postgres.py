@@ -21,10 +21,8 @@ from codecove.workspaces import DEFAULT_WORKSPACE_ID
 
 _USER = "codecove"
 _MIGRATED = "migrated"
-_EMPTY = "; ".join(
-    f"DELETE FROM {table.name}" + f" WHERE id <> '{DEFAULT_WORKSPACE_ID}'" * (table.name == "workspaces")
-    for table in reversed(Table.metadata.sorted_tables)
-)
+_EMPTY = [f"DELETE FROM {table.name}" for table in reversed(Table.metadata.sorted_tables)]
+_EMPTY.append(f"INSERT INTO workspaces (id, name, created_at) VALUES ('{DEFAULT_WORKSPACE_ID}', 'default', now())")
 # Nothing of it is to survive the tests, so nothing need reach the disk.
 _OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=32MB", "max_connections=60")
 
@@ -50,7 +48,7 @@ class Postgres:
         try:
             yield self.url(name)
         finally:
-            await self._run(_EMPTY, name)
+            await self._run(*_EMPTY, database=name)
             self._free.append(name)
 
     @contextlib.asynccontextmanager
@@ -67,13 +65,13 @@ class Postgres:
         """End every connection to a database, as a restart of the server does."""
         await self._run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{url.database}'")
 
-    async def _run(self, statement: str, database: str = "postgres") -> None:
+    async def _run(self, *statements: str, database: str = "postgres") -> None:
         place = address(self.url(database))
         engine = create_async_engine(place.url, connect_args=place.connect_args, isolation_level="AUTOCOMMIT")
         try:
             async with engine.connect() as connection:
-                for part in statement.split("; "):
-                    await connection.execute(text(part))
+                for statement in statements:
+                    await connection.execute(text(statement))
         finally:
             await engine.dispose()
 
