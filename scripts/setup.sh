@@ -2,7 +2,7 @@
 # Set up everything that codecove needs here: system packages, the virtual environment in .venv, the sandbox image.
 # Run again, it does only what is missing. `make setup`, and all targets that need it, call it.
 #
-#   scripts/setup.sh [--tests]     --tests: also what only the tests need (Node.js)
+#   scripts/setup.sh [--tests]     --tests: also what only the tests need (Node.js, PostgreSQL)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -57,6 +57,7 @@ missing_packages() {
     if [ "$tests" = yes ]; then
         command -v node >/dev/null || echo nodejs
         command -v npm >/dev/null || echo npm
+        ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || echo postgresql
     fi
 }
 
@@ -67,6 +68,7 @@ is_debian_12() { grep -q '^ID=debian$' /etc/os-release && grep -q '^VERSION_ID="
 install_packages() {
     say "installing $*"
     local log
+    case " $* " in *' postgresql '*) no_database_server ;; esac
     log=$(mktemp)
     if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"; } \
         >"$log" 2>&1 </dev/null; then
@@ -74,6 +76,13 @@ install_packages() {
         fail "apt could not install: $*" "Is the machine's Debian mirror reachable? Log: $log"
     fi
     rm "$log"
+}
+
+# The tests run servers of their own; Debian's package would make and start one for the machine.
+no_database_server() {
+    [ -e /etc/postgresql-common/createcluster.conf ] && return
+    mkdir -p /etc/postgresql-common
+    echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
 }
 
 # runsc from a newer suite of the same mirror. The machine's apt configuration stays as it is: the suite is known to
