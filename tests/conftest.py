@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import URL
 
 from tests.support.postgres import Postgres, running_postgres
+from tests.support.s3 import S3Server, running_s3
 from tests.support.server import Server, Servers
 from tests.support.upstream import ScriptedUpstream, running
 
@@ -58,6 +59,13 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
         return
     async with request.getfixturevalue("postgres").database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """One S3 server for the session. A test that kills it starts it again."""
+    with running_s3() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,6 @@ from codecove.store.database import Database
 from codecove.store.tables import WorkspaceRow
 from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller
 from tests.files.support import MOMENT
-from tests.support.s3 import S3Server, running_s3
 
 MAX_SIZE = 12 * 2**20
 
@@ -26,13 +25,6 @@ async def database(database_url: URL) -> AsyncIterator[Database]:
 @pytest.fixture
 def blobs(tmp_path: Path) -> Blobs:
     return Blobs(tmp_path / "blobs")
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[S3Server]:
-    """One S3 server for the session. A test that kills it starts it again."""
-    with running_s3() as server:
-        yield server
 
 
 @pytest.fixture
