@@ -102,6 +102,10 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         default=None, description="A key for the default workspace, beside those made by `cove keys create`."
     )
+    require_beta_header: bool = Field(
+        default=False,
+        description="Refuse the code execution tool and the Files API without their `anthropic-beta` headers.",
+    )
 
     # The model behind it
     upstream_url: UpstreamUrl | None = Field(

@@ -370,7 +370,10 @@ class TestCountTokens:
         assert answer["input_tokens"] > 0
         assert upstream.requests[0].path == "/v1/messages/count_tokens"
 
-    @pytest.mark.parametrize(("head", "body"), [("404 Not Found", "{}"), ("200 OK", "nothing"), ("200 OK", "[]")])
+    @pytest.mark.parametrize(
+        ("head", "body"),
+        [("404 Not Found", '{"error": {"message": "model: m"}}'), ("200 OK", "nothing"), ("200 OK", "[]")],
+    )
     async def test_one_that_can_not_count_is_an_error(self, head: str, body: str) -> None:
         async with (
             serving(body, head=head, kind="application/json") as server,
@@ -378,6 +381,18 @@ class TestCountTokens:
         ):
             with pytest.raises(UpstreamError):
                 await upstreams.choose("m").upstream.count_tokens(REQUEST, PassedHeaders())
+
+    @pytest.mark.parametrize("head", ["404 Not Found", "405 Method Not Allowed", "501 Not Implemented"])
+    async def test_without_the_endpoint_there_is_an_estimate(self, head: str) -> None:
+        image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 10**6}}
+        for content, expected in (("x" * 4000, 1000), ([image], 1600)):
+            request = {"model": "m", "messages": [{"role": "user", "content": content}]}
+            async with (
+                serving("404 page not found", head=head, kind="text/plain") as server,
+                Upstreams(settings_for(server.url)) as upstreams,
+            ):
+                answer = await upstreams.choose("m").upstream.count_tokens(request, PassedHeaders())
+            assert expected < answer["input_tokens"] < expected + 100
 
 
 @pytest.fixture(autouse=True)

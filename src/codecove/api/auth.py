@@ -27,8 +27,15 @@ async def authorise(request: Request) -> Caller:
         raise InvalidRequest("anthropic-version: header is required")
     if version not in API_VERSIONS:
         raise InvalidRequest(f'anthropic-version: "{version}" is not a valid version; use "{API_VERSIONS[-1]}"')
+    if request.url.path.startswith("/v1/files") and services(request).settings.require_beta_header:
+        _require_files_beta(request)
     parts.rates.admit(caller)
     return caller
+
+
+def _require_files_beta(request: Request) -> None:
+    if not any(name.startswith("files-api-") for name in betas(request)):
+        raise InvalidRequest("anthropic-beta: the Files API needs this header with `files-api-2025-04-14`")
 
 
 def _secret(request: Request) -> str:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 from codecove import ids
+from codecove.messages.estimate import input_tokens
 from codecove.messages.fences import Fence, ToolCall, call_for, fences_in
 from codecove.messages.pairs import blocks_of
 from codecove.messages.protocol import Block, Event, PassedHeaders
@@ -40,7 +41,7 @@ class BlocksModel:
     async def count_tokens(self, request: dict[str, Any], headers: PassedHeaders) -> dict[str, Any]:
         """A fourth of the characters: this model has no tokens."""
         del headers
-        return {"input_tokens": _input_tokens(request)}
+        return {"input_tokens": input_tokens(request)}
 
 
 def _answer(request: dict[str, Any]) -> list[Block]:
@@ -103,14 +104,9 @@ def _text(text: str) -> Block:
     return {"type": "text", "text": text}
 
 
-def _input_tokens(request: dict[str, Any]) -> int:
-    read = {key: request[key] for key in ("system", "messages", "tools") if key in request}
-    return max(1, len(json.dumps(read, ensure_ascii=False)) // _CHARACTERS_PER_TOKEN)
-
-
 def _events(request: dict[str, Any], blocks: list[Block]) -> Iterator[Event]:
     usage = {
-        "input_tokens": _input_tokens(request),
+        "input_tokens": input_tokens(request),
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": 0,
         "output_tokens": 1,

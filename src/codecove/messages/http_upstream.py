@@ -6,11 +6,14 @@ from contextlib import aclosing
 from typing import Any
 
 import httpx2
+import structlog
 
 from codecove.messages import upstream_errors
+from codecove.messages.estimate import input_tokens
 from codecove.messages.protocol import Event, PassedHeaders
 from codecove.messages.upstream_events import read_events
 
+_log = structlog.stdlib.get_logger(__name__)
 _MAX_ERROR_BODY = 64 * 1024
 # What these announce is done here: an upstream that knows them would do it a second time, others might refuse them.
 _OWN_BETAS = ("code-execution-", "files-api-")
@@ -35,7 +38,8 @@ class HttpUpstream:
                 headers={**self._headers(headers), "accept": "text/event-stream"},
             ) as response:
                 if response.status_code != 200:
-                    raise await _refusal(response)
+                    body = await _error_body(response)
+                    raise upstream_errors.of_response(response.status_code, response.headers, body)
                 async with aclosing(read_events(response)) as events:
                     async for event in events:
                         started = True
@@ -44,14 +48,18 @@ class HttpUpstream:
             raise upstream_errors.of_transport(error, started=started) from error
 
     async def count_tokens(self, request: dict[str, Any], headers: PassedHeaders) -> dict[str, Any]:
-        """The upstream's own count; see `Upstream`."""
+        """The upstream's own count, or an estimate if it doesn't know the endpoint; see `Upstream`."""
         url = f"{self._url}/count_tokens"
         try:
             async with self._client.stream(
                 "POST", url, content=_encode(request), headers=self._headers(headers)
             ) as response:
                 if response.status_code != 200:
-                    raise await _refusal(response)
+                    body = await _error_body(response)
+                    if not _means_no_endpoint(response.status_code, body):
+                        raise upstream_errors.of_response(response.status_code, response.headers, body)
+                    _log.info("the upstream counts no tokens: estimated", url=url)
+                    return {"input_tokens": input_tokens(request)}
                 answer = json.loads(await response.aread())
         except httpx2.HTTPError as error:
             raise upstream_errors.of_transport(error, started=False) from error
@@ -81,10 +89,15 @@ def _encode(request: dict[str, Any]) -> bytes:
     return json.dumps(request, separators=(",", ":")).encode("ascii")
 
 
-async def _refusal(response: httpx2.Response) -> Exception:
+def _means_no_endpoint(status: int, body: bytes) -> bool:
+    """Whether the upstream has no such endpoint. A 404 that speaks of a model means that there is no such model."""
+    return status in (405, 501) or (status == 404 and b"model" not in body.lower())
+
+
+async def _error_body(response: httpx2.Response) -> bytes:
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) >= _MAX_ERROR_BODY:
             break
-    return upstream_errors.of_response(response.status_code, response.headers, bytes(body[:_MAX_ERROR_BODY]))
+    return bytes(body[:_MAX_ERROR_BODY])

@@ -1,5 +1,6 @@
 """A request's body: what codecove owns of it is parsed and checked, the rest is passed on as it came."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -10,6 +11,9 @@ from codecove.tools import declaration
 from codecove.tools.declaration import Declaration
 
 _OWNED = ("container", "max_execution_duration", "stream")
+_BETA = "code-execution-"
+_LAST_BETA = "code-execution-2025-08-25"
+"""Clients send this one for the later versions too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,23 @@ def parse(body: dict[str, Any]) -> MessagesRequest:
         max_execution_duration=_duration(body.get("max_execution_duration")),
         rest={key: value for key, value in body.items() if key not in (*_OWNED, "messages")},
     )
+
+
+def require_beta(request: MessagesRequest, betas: Sequence[str]) -> None:
+    """Raises `InvalidRequest` if the request declares our tool without its beta header, or that of a later one."""
+    declared = request.declaration
+    if declared is None:
+        return
+    wanted = _beta_of(str(declared.entry["type"]))
+    family = [name for name in betas if name.startswith(_BETA)]
+    if not any(name >= min(wanted, _LAST_BETA) for name in family):
+        _refuse(f"tools.{declared.index}", f"`{declared.entry['type']}` needs the header `anthropic-beta: {wanted}`")
+
+
+def _beta_of(tool_type: str) -> str:
+    """`code_execution_20250825` → `code-execution-2025-08-25`."""
+    date = tool_type.rpartition("_")[2]
+    return f"{_BETA}{date[:4]}-{date[4:6]}-{date[6:]}"
 
 
 def _refuse(path: str, reason: str) -> NoReturn:

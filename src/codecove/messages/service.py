@@ -48,7 +48,7 @@ class Messages:
         fails in the middle. Closing the generator, or cancelling what waits for it, closes the upstream's stream,
         kills what runs and gives the container back. It sends no `ping` of its own.
         """
-        request = requests.parse(body)
+        request = self._parse(body, headers)
         resolved = await resolve(request.messages, files=self._files, caller=caller)
         choice = self._upstreams.choose(request.model)
         pending = translate(resolved.messages, keep_foreign=choice.is_claude).pending
@@ -71,7 +71,7 @@ class Messages:
 
     async def count_tokens(self, body: dict[str, Any], caller: Caller, *, headers: PassedHeaders) -> dict[str, Any]:
         """The upstream's count of a request, as a model turn would send it. Raises a `CodecoveError`."""
-        request = requests.parse(body)
+        request = self._parse(body, headers)
         resolved = await resolve(request.messages, files=self._files, caller=caller)
         choice = self._upstreams.choose(request.model)
         messages = with_placeholders(resolved.messages, keep_foreign=choice.is_claude)
@@ -84,6 +84,12 @@ class Messages:
             tokens_left=None,
         )
         return await choice.upstream.count_tokens(turn, headers)
+
+    def _parse(self, body: dict[str, Any], headers: PassedHeaders) -> MessagesRequest:
+        request = requests.parse(body)
+        if self._settings.require_beta_header:
+            requests.require_beta(request, headers.betas)
+        return request
 
     def _loop(
         self,

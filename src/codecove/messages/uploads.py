@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from codecove.errors import InvalidRequest
-from codecove.files.service import File, Files
+from codecove.files.file import File
+from codecove.files.service import Files
 from codecove.messages.protocol import Block, Message
 from codecove.tools.session import Upload
 from codecove.workspaces import Caller
