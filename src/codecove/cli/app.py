@@ -3,8 +3,9 @@
 import typer
 
 from codecove import __version__
-from codecove.cli import image, keys, workspaces
+from codecove.cli import containers, files, image, keys, workspaces
 from codecove.cli.doctor import doctor
+from codecove.cli.run import run
 from codecove.cli.serve import serve
 from codecove.cli.settings import settings
 
@@ -19,6 +20,9 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(doctor)
 app.command()(settings)
+app.command()(run)
+app.add_typer(files.app)
+app.add_typer(containers.app)
 app.add_typer(keys.app)
 app.add_typer(workspaces.app)
 app.add_typer(image.app)

@@ -15,7 +15,7 @@ from codecove.settings import Settings
 CANNOT_START = 3
 """Exit code of a command that could not begin its work: bad settings, no image, a port in use."""
 
-_NOT_SETTINGS = {"COVE_CONFIG", "COVE_DEMO_MODEL"}
+_NOT_SETTINGS = {"COVE_CONFIG", "COVE_DEMO_MODEL", "COVE_URL", "COVE_WORKSPACE"}
 """Variables with our prefix that are read elsewhere."""
 
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from codecove.clock import isoformat
@@ -13,6 +13,7 @@ from codecove.sandbox.host import Container, FileStat
 from codecove.workspaces import Caller
 
 MAX_LISTED = 10_000
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +83,12 @@ class ContainerFiles:
 
 
 def _entry(stat: FileStat) -> dict[str, Any]:
-    modified_at = datetime.fromtimestamp(stat.mtime_ns // 10**9, UTC)
-    return {"type": stat.kind, "name": stat.name, "size_bytes": stat.size, "modified_at": isoformat(modified_at)}
+    return {"type": stat.kind, "name": stat.name, "size_bytes": stat.size, "modified_at": _moment(stat.mtime_ns)}
+
+
+def _moment(nanoseconds: int) -> str | None:
+    """None for what is no year of our calendar: programs may give files any time."""
+    try:
+        return isoformat(_EPOCH + timedelta(microseconds=nanoseconds // 1000))
+    except OverflowError:
+        return None
