@@ -13,8 +13,6 @@ from codecove.images.errors import ImageError
 from codecove.images.importing import import_archive
 from codecove.images.library import Library
 
-Mode = Literal["w", "w:gz", "w:bz2"]
-
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="owners of files need root")
 
 
@@ -44,7 +42,7 @@ def library(tmp_path: Path) -> Library:
     return Library(tmp_path / "images")
 
 
-def archive(directory: Path, *members: tuple[tarfile.TarInfo, bytes], mode: Mode = "w") -> Path:
+def archive(directory: Path, *members: tuple[tarfile.TarInfo, bytes], mode: Literal["w", "w:gz"] = "w") -> Path:
     path = directory / "rootfs.tar"
     with tarfile.open(path, mode) as tar:
         for member, content in members:
@@ -70,9 +68,8 @@ def test_what_a_tool_will_miss_is_said(tmp_path: Path, library: Library) -> None
     assert image.manifest["missing"] == missing
 
 
-@pytest.mark.parametrize("mode", ["w:gz", "w:bz2"])
-def test_a_compressed_archive_is_read(tmp_path: Path, library: Library, mode: Mode) -> None:
-    image, _ = import_archive(library, archive(tmp_path, *SHELL, mode=mode), "small")
+def test_a_compressed_archive_is_read(tmp_path: Path, library: Library) -> None:
+    image, _ = import_archive(library, archive(tmp_path, *SHELL, mode="w:gz"), "small")
     assert (image.rootfs / "usr/bin/dash").is_file()
 
 
