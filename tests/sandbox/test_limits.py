@@ -67,6 +67,10 @@ async def test_processes_that_exceed_the_memory_together(small_shell: Shell) -> 
     assert result.stdout.head == b"alive\n"
 
 
+async def test_memory_that_outlives_its_processes_is_not_given(shell: Shell) -> None:
+    assert (await shell("ipcmk -M 1000000")).return_code != 0
+
+
 async def test_shared_memory_file_system_is_small(shell: Shell) -> None:
     result = await shell("head -c 100M /dev/zero > /dev/shm/file; rm /dev/shm/file")
     assert b"No space left on device" in result.stderr.head

@@ -50,7 +50,7 @@ _EVENTS_AND_TIME = """
 _COMMUNICATION = """
     accept accept4 bind connect getpeername getsockname getsockopt listen mq_getsetattr mq_notify mq_open
     mq_timedreceive mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd recvfrom recvmmsg recvmsg semctl semget semop
-    semtimedop sendmmsg sendmsg sendto setsockopt shmat shmctl shmdt shmget shutdown socketpair
+    semtimedop sendmmsg sendmsg sendto setsockopt shutdown socketpair
 """
 
 

@@ -30,7 +30,9 @@ enum {
 #define SKIP_UNLESS(test, value, skipped) BPF_JUMP(BPF_JMP | (test) | BPF_K, value, 0, skipped)
 
 /* No new namespaces. In a user namespace of its own a program has every capability there: it could count its
- * processes anew, past their limit, and mount file systems that have none. */
+ * processes anew, past their limit, and mount file systems that have none.
+ *
+ * No System V shared memory: it outlives its processes, so at the memory limit there would be nobody to kill for it. */
 static struct sock_filter filter[] = {
     LOAD(arch),
     SKIP_UNLESS(BPF_JEQ, ARCHITECTURE, 1),
@@ -41,6 +43,8 @@ static struct sock_filter filter[] = {
     REFUSE(ENOSYS),
     /* Its flags are in memory, where a filter can't see them. The C library then takes clone. */
     SKIP_UNLESS(BPF_JEQ, SYS_clone3, 1),
+    REFUSE(ENOSYS),
+    SKIP_UNLESS(BPF_JEQ, SYS_shmget, 1),
     REFUSE(ENOSYS),
     SKIP_UNLESS(BPF_JEQ, SYS_setns, 1),
     REFUSE(EPERM),
