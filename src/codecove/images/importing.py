@@ -22,7 +22,9 @@ _SEARCHED = ("/usr/local/bin", "/usr/bin", "/bin")
 
 
 def import_archive(library: Library, archive: Path, name: str) -> tuple[Image, list[str]]:
-    """The image of a tar archive (plain, gzip, zstd, and what else its tar reads) under that name, and what it lacks, as sentences.
+    """The image of a tar archive under that name, and what it lacks, as sentences.
+
+    The archive may be compressed, by gzip, zstd or what else the machine's tar reads.
 
     What such an archive could do to this machine is kept out: members that lead outside, devices, set-user-id bits.
     Raises `ImageError`.
