@@ -90,7 +90,7 @@ def _check_names(found: Declaration, tools: Sequence[dict[str, Any]]) -> None:
     """Tool names are unique, and the model calls ours by these."""
     taken = {NAME, *found.tool.call_names}
     for index, entry in enumerate(tools):
-        if index != found.index and entry.get("name") in taken:
+        if index != found.index and str(entry.get("name")) in taken:
             raise InvalidRequest(
                 f"tools.{index}.name: '{entry['name']}' is a name of the code execution tool at tools.{found.index}. "
                 "Tool names must be unique: rename this tool"
