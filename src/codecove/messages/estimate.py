@@ -9,7 +9,7 @@ _BINARY = "x" * 1600 * _CHARACTERS_PER_TOKEN
 
 
 def input_tokens(request: dict[str, Any]) -> int:
-    """A fourth of the characters of what the model reads. For English and code it is within a third of the truth."""
+    """A fourth of the characters of what the model reads: right for English prose, too low for most else."""
     read = {key: _without_bytes(request[key]) for key in ("system", "messages", "tools") if key in request}
     return max(1, len(json.dumps(read, ensure_ascii=False)) // _CHARACTERS_PER_TOKEN)
 
