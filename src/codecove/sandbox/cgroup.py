@@ -124,12 +124,13 @@ class Cgroup:
 
     def remove(self) -> bool:
         """Remove it everywhere. False if it is still in use somewhere; one that isn't there is removed."""
+        removed = True
         for root in self._hierarchies.every_root:
             try:
                 _remove_tree(self._below(root))
             except OSError:
-                return False
-        return True
+                removed = False
+        return removed
 
     def _below(self, root: Path) -> Path:
         return root / self.name.lstrip("/")
