@@ -38,23 +38,22 @@ def client_of(server: ServerProcess) -> httpx2.Client:
     return httpx2.Client(base_url=server.url, headers=HEADERS, trust_env=False, timeout=30)
 
 
-async def test_files_outlive_the_machine(elsewhere: dict[str, str]) -> None:
+async def test_files_outlive_the_machine_and_one_server_at_a_time_has_them(
+    elsewhere: dict[str, str], tmp_path: Path
+) -> None:
     data = bytes(range(256)) * 40_000
     with temporary_data_dir() as one, running_server(one, elsewhere) as server, client_of(server) as http:
         file: dict[str, Any] = http.post("/v1/files", files={"file": ("a.bin", data)}).json()
         assert not list(one.glob("*.db"))
         assert not (one / "blobs").exists()
+        refused = pytest.raises(ServerFailed, match="another server is using this database")
+        with refused, running_server(tmp_path, elsewhere):
+            pass
     with temporary_data_dir() as two, running_server(two, elsewhere) as server, client_of(server) as http:
         assert http.get(f"/v1/files/{file['id']}").json() == file
         assert http.get(f"/v1/files/{file['id']}/content").content == data
         part = http.get(f"/v1/files/{file['id']}/content", headers={"range": "bytes=-5"})
         assert (part.status_code, part.content) == (206, data[-5:])
-
-
-async def test_a_second_server_on_one_database_is_refused(elsewhere: dict[str, str], tmp_path: Path) -> None:
-    refused = pytest.raises(ServerFailed, match="another server is using this database")
-    with temporary_data_dir() as one, running_server(one, elsewhere), refused, running_server(tmp_path, elsewhere):
-        pass
 
 
 @pytest.mark.parametrize(

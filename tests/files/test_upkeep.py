@@ -201,7 +201,7 @@ async def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_lea
 ) -> None:
     pick, folder = random.Random(8), tmp_path / "blobs"
     kept: dict[str, str] = {}
-    for number in range(3):
+    for number in range(2):
         made, deleted = await acknowledged(database_url, folder, number, pick.random() * 0.5)
         kept |= made
         blobs = Blobs(folder)
