@@ -53,7 +53,9 @@ class Bodies:
         if self._random.random() < 0.5:
             for index, message in enumerate(body["messages"]):
                 message["role"] = "assistant" if index % 2 else "user"
-        for _ in range(self._random.choice((0, 0, 1, 1, 3))):
+        if self._random.random() < 0.6:
+            _pair(body["messages"])
+        for _ in range(self._random.choice((0, 0, 0, 1, 3))):
             self._spoil(body)
         return body
 
@@ -119,6 +121,30 @@ class Bodies:
         return (
             choice.choice(_STRINGS) if kind is str else copy.deepcopy(choice.choice(_JUNK)) if kind is object else None
         )
+
+
+def _pair(messages: list[dict[str, Any]]) -> None:
+    """Give every call an id of its own and every result the id of a call before it; leave out other results."""
+    number, open_calls = 0, []
+    for message in messages:
+        content = message.get("content")
+        if not isinstance(content, list):
+            message["content"] = "Hi"
+            continue
+        kept = []
+        for block in content:
+            if not isinstance(block, dict):
+                continue
+            if block["type"] in ("server_tool_use", "tool_use"):
+                number += 1
+                block["id"] = f"{'srv' * (block['type'] == 'server_tool_use')}toolu_{number}"
+                open_calls.append(block["id"])
+            elif "tool_use_id" in block:
+                if not open_calls:
+                    continue
+                block["tool_use_id"] = open_calls.pop(0)
+            kept.append(block)
+        message["content"] = kept or "Hi"
 
 
 @functools.cache
