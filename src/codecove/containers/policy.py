@@ -39,8 +39,8 @@ class Expiry:
     def reason(self, times: Times) -> str:
         """What is recorded of a container that expired."""
         if self.idle is not None and times.last_active_at + self.idle <= times.created_at + self.age:
-            return f"no activity for {self.idle.total_seconds():g} seconds"
-        return f"created {self.age.total_seconds():g} seconds ago"
+            return f"no activity for {self.idle.total_seconds():.12g} seconds"
+        return f"created {self.age.total_seconds():.12g} seconds ago"
 
 
 def due(running: Iterable[tuple[str, Times]], *, leased: Collection[str], expiry: Expiry, now: datetime) -> list[str]:
