@@ -47,7 +47,8 @@ class UploadForm:
             if event.name == "file":
                 return event
             if event.name != "expires_in_seconds":
-                raise InvalidRequest(f"{event.name or 'form'}: Extra inputs are not permitted")
+                known = "a form has `file` and `expires_in_seconds`"
+                raise InvalidRequest(f"{event.name or 'form'}: Extra inputs are not permitted; {known}")
             self.expires_in = await self._number()
         return None
 
