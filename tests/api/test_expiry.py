@@ -107,7 +107,7 @@ def test_replacement_is_said_in_the_first_result_and_only_there(client: Callable
         assert shown["events"][0]["reason"] == f"created by a request in place of {container_id}"
 
 
-@pytest.mark.parametrize("on_expired", ["tool_error", "http_error", "replace"])
+@pytest.mark.parametrize("on_expired", ["tool_error", "replace"])
 def test_a_path_of_a_container_that_is_gone_is_not_found(client: Callable[[str], Any], on_expired: str) -> None:
     with client(on_expired) as http:
         path = f"/v1/containers/{expired(http)}"
