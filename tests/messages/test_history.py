@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from codecove.errors import InvalidRequest
 from codecove.messages.history import translate, with_placeholders
 from codecove.messages.protocol import Block, Message
+from codecove.messages.request import parse
 from codecove.tools.results import to_tool_result
 from tests.messages.conversations import conversations
+from tests.messages.support import NEWER
 from tests.support.rules import problems
 
 RECORDINGS = Path(__file__).parent.parent / "data/recordings"
@@ -337,3 +339,10 @@ class TestForeignBlocks:
             "user: tool_result",
             "assistant: text",
         ]
+
+
+def test_a_system_message_may_have_no_content() -> None:
+    effort: Message = {"role": "system", "output_config": {"effort": "low"}}
+    messages: list[Message] = [{"role": "user", "content": "Go"}, effort, {"role": "user", "content": "On"}]
+    parsed = parse({"model": "m", "messages": messages, "tools": [NEWER]}).messages
+    assert translate(parsed, keep_foreign=False).messages == messages

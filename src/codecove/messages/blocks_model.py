@@ -46,7 +46,7 @@ class BlocksModel:
 
 def _answer(request: dict[str, Any]) -> list[Block]:
     last = request["messages"][-1]
-    blocks = blocks_of(last["content"])
+    blocks = blocks_of(last.get("content"))
     results = [block for block in blocks if block.get("type") == "tool_result"]
     text = "\n\n".join(str(block.get("text")) for block in blocks if block.get("type") == "text")
     fences = fences_in(text) if last["role"] == "user" else []

@@ -64,7 +64,7 @@ def _goes_in_circles(messages: list[Message]) -> bool:
     themselves. What such a model writes next is taken as its answer."""
     if len(messages) < 4:
         return False
-    before, first, after, second = (blocks_of(message["content"]) for message in messages[-4:])
+    before, first, after, second = (blocks_of(message.get("content")) for message in messages[-4:])
     ran = [[_call_text(block) for block in turn if block.get("type") == "tool_use"] for turn in (before, after)]
     answers = all(block.get("type") == "tool_result" for block in (*first, *second))
     return answers and ran[0] == ran[1] != []
@@ -102,7 +102,7 @@ def _messages(messages: list[Message]) -> list[Message]:
     ours = {
         str(block.get("id"))
         for message in messages
-        for block in blocks_of(message["content"])
+        for block in blocks_of(message.get("content"))
         if block.get("type") == "tool_use" and str(block.get("name")) in CALL_NAMES
     }
     return [_message(message, ours) for message in messages] if ours else messages
@@ -111,7 +111,7 @@ def _messages(messages: list[Message]) -> list[Message]:
 def _message(message: Message, ours: set[str]) -> Message:
     content: list[Block] = []
     changed = False
-    for block in blocks_of(message["content"]):
+    for block in blocks_of(message.get("content")):
         is_call = block.get("type") == "tool_use" and str(block.get("id")) in ours
         is_result = block.get("type") == "tool_result" and str(block.get("tool_use_id")) in ours
         if not is_call and not is_result:

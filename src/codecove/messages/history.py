@@ -145,7 +145,7 @@ class _Walk:
         return {key: value for key, value in block.items() if key not in _ADDED}
 
     def _take_other(self, index: int, message: Message) -> None:
-        content = message["content"]
+        content = message.get("content")
         rest: list[Block] = []
         answers = False
         for number, block in enumerate(blocks_of(content)):
@@ -182,7 +182,7 @@ class _Walk:
             self.out.append({"role": "user", "content": list(blocks)})
             return
         last = self.out[-1]
-        self.out[-1] = {"role": "user", "content": [*blocks_of(last["content"]), *blocks]}
+        self.out[-1] = {"role": "user", "content": [*blocks_of(last.get("content")), *blocks]}
 
     def end_turn(self) -> None:
         """Write the assistant turn and the results of its calls."""

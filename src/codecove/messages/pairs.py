@@ -15,7 +15,9 @@ Place = tuple[int, int]
 
 
 def blocks_of(content: Any) -> list[Block]:
-    """A message's content as blocks; a string is one text block."""
+    """A message's content as blocks; a string is one text block. A system message may have none."""
+    if content is None:
+        return []
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
     return list(content)
@@ -34,7 +36,9 @@ def is_our_result(block: Block) -> bool:
 def has_our_blocks(messages: list[Message]) -> bool:
     """Whether a conversation has calls or results of the code execution tool."""
     return any(
-        is_our_call(block) or is_our_result(block) for message in messages for block in blocks_of(message["content"])
+        is_our_call(block) or is_our_result(block)
+        for message in messages
+        for block in blocks_of(message.get("content"))
     )
 
 
@@ -60,7 +64,7 @@ class Pairs:
         calls: dict[str, list[Place]] = defaultdict(list)
         results: dict[str, list[Place]] = defaultdict(list)
         for index, message in enumerate(messages):
-            for number, block in enumerate(blocks_of(message["content"])):
+            for number, block in enumerate(blocks_of(message.get("content"))):
                 self._sort_in((index, number), block, calls, results)
         self._match(calls, results)
 

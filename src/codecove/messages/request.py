@@ -111,6 +111,8 @@ def _messages(messages: Any, *, with_tool: bool) -> list[Message]:
         if not isinstance(message.get("role"), str):
             _refuse(f"{path}.role", "Input should be 'user' or 'assistant'")
         content = message.get("content")
+        if message["role"] == "system" and "content" not in message:
+            continue
         if not isinstance(content, str | list):
             _refuse(f"{path}.content", "Field required" if content is None else "Input should be a string or a list")
         if isinstance(content, list):

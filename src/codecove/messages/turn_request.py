@@ -50,7 +50,9 @@ def later_choice(choice: Any) -> Any:
 def _is_resumption(messages: list[Message]) -> bool:
     """Whether the conversation ends with a turn of ours that goes on: its forced call has been made."""
     last = messages[-1]
-    return last["role"] == "assistant" and any(is_our_call(b) or is_our_result(b) for b in blocks_of(last["content"]))
+    return last["role"] == "assistant" and any(
+        is_our_call(b) or is_our_result(b) for b in blocks_of(last.get("content"))
+    )
 
 
 def turn_body(

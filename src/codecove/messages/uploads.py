@@ -49,8 +49,8 @@ class _Resolver:
         self._names: set[str] = set()
 
     async def message(self, index: int, message: Message) -> Message:
-        content = message["content"]
-        if isinstance(content, str):
+        content = message.get("content")
+        if not isinstance(content, list):
             return message
         return {**message, "content": await self._blocks(content, f"messages.{index}.content")}
 
