@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 CLEAN := env $(shell env | sed -n 's/^\(ANTHROPIC_[A-Za-z0-9_]*\)=.*/-u \1/p')
 ARGS ?=
 
-.PHONY: help setup setup-tests demo serve test test-llama lint lock image clean
+.PHONY: help setup setup-tests demo serve test test-llama soak bench lint lock image clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -24,11 +24,18 @@ demo: setup ## see it work: a server, the official client, five things checked
 serve: setup ## run the server; its settings are COVE_* variables
 	@exec $(CLEAN) .venv/bin/cove serve $(ARGS)
 
-test: setup-tests ## all tests
+test: setup-tests ## all tests but the long ones and those with a real model
 	@$(CLEAN) $(PYTHON) -m pytest -m "not soak" $(ARGS)
 
 test-llama: setup-tests ## the tests with a real local model; downloads 160 MB the first time
 	@$(CLEAN) $(PYTHON) -m pytest -m llama tests/messages $(ARGS)
+
+soak: setup-tests ## the long tests: storms, soaks, load
+	@$(CLEAN) $(PYTHON) -m pytest -m soak --timeout 0 $(ARGS)
+
+bench: setup ## how fast it is: the sandbox, and what streaming through the server adds
+	@$(CLEAN) $(PYTHON) bench/sandbox.py $(ARGS)
+	@$(CLEAN) $(PYTHON) bench/streaming.py
 
 lint: setup-tests ## ruff and mypy
 	@$(PYTHON) -m ruff check .
