@@ -26,7 +26,7 @@ def nested(depth: int) -> bytes:
         (b'{"a": "\xff"}', "not valid UTF-8: byte 7"),
         (b"\xef\xbb\xbf{}", "BOM"),
         (b'{"a": "\\ud83d"}', "unpaired surrogate"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "not valid JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "too many digits"),
         (nested(MAX_DEPTH + 2), "levels deep"),
         (nested(100_000), "levels deep"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "levels deep"),

@@ -77,6 +77,8 @@ RESULT: Block = {"type": "code_execution_tool_result", "tool_use_id": "srvtoolu_
         (body(max_execution_duration=0), "max_execution_duration: "),
         (body(max_execution_duration=True), "max_execution_duration: "),
         (body(max_execution_duration=float("nan")), "max_execution_duration: "),
+        (body(max_execution_duration=float("inf")), "max_execution_duration: "),
+        (body(max_execution_duration=10**400), "max_execution_duration: "),
         (blocks({"type": "container_upload"}), "messages.0.content.0.file_id: Field required"),
         (blocks({"type": "container_upload", "file_id": 3}), "messages.0.content.0.file_id: "),
         ({**blocks({"type": "container_upload", "file_id": "file_1"}), "tools": []}, "messages.0.content.0: "),

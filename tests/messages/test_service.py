@@ -255,6 +255,25 @@ class TestDeferral:
         assert second["content"][0]["tool_use_id"] == first["content"][2]["id"]
         assert second["container"]["id"] == first["container"]["id"]
 
+    async def test_an_answer_that_was_cut_off_goes_on_in_its_container(
+        self, service: Service, upstream: ScriptedUpstream
+    ) -> None:
+        upstream.script(Turn([bash("echo ran >> /tmp/log; cat /tmp/log")]), Turn([say("Done.")]))
+        first = await service.ask("Go")
+        upstream.script(Turn([say("Done.")]))
+        second = await service.ask("Go", {"role": "assistant", "content": first["content"][:1]})
+        assert results(second)[0]["stdout"] == "ran\nran\n"
+        assert second["container"]["id"] == first["container"]["id"]
+
+    async def test_a_paused_answer_goes_on_in_its_container_when_the_client_has_lost_the_id(
+        self, service: Service, upstream: ScriptedUpstream
+    ) -> None:
+        upstream.script(Turn([bash("echo here > /tmp/x")]), Turn([say("Done.")]))
+        first = await service.ask("Go")
+        upstream.script(Turn([bash("cat /tmp/x")]), Turn([say("Done.")]))
+        second = await service.ask("Go", {"role": "assistant", "content": first["content"][:2]})
+        assert results(second)[0]["stdout"] == "here\n"
+
     async def test_pending_calls_without_the_tool_are_refused(self, service: Service) -> None:
         use = {"type": "server_tool_use", "id": "srvtoolu_A", "name": "bash_code_execution", "input": {"command": "ls"}}
         with pytest.raises(InvalidRequest, match="was found without a corresponding"):

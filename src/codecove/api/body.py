@@ -11,6 +11,10 @@ MAX_DEPTH = 200
 """Nested objects and arrays. Deeper ones could exhaust the stack of whatever walks them later."""
 
 
+class _NotJson(ValueError):
+    """Something that Python's parser takes and JSON doesn't have."""
+
+
 async def read_object(request: Request, *, limit: int) -> dict[str, Any]:
     """The body, a JSON object of at most `limit` bytes. Raises `InvalidRequest`, `TooLarge`."""
     return parse_object(await _read(request, limit))
@@ -40,8 +44,10 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise InvalidRequest(f"The request body is not valid UTF-8: byte {error.start} is {error.reason}") from error
     except RecursionError:
         raise _too_deep() from None
-    except ValueError as error:  # JSONDecodeError, and integers of thousands of digits
+    except (json.JSONDecodeError, _NotJson) as error:
         raise InvalidRequest(f"The request body is not valid JSON: {error}") from error
+    except ValueError as error:  # an integer of thousands of digits: Python's words are for programmers
+        raise InvalidRequest("The request body has a number with too many digits") from error
     if not isinstance(value, dict):
         raise InvalidRequest(f"The request body must be a JSON object, not {_json_type(value)}")
     _check_depth(value)
@@ -55,7 +61,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
+    raise _NotJson(f"{name} is not a JSON value")
 
 
 def _check_depth(value: object) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Update, update
 
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
-from codecove.store.tables import ContainerRow, ExecutionRow
+from codecove.store.tables import CallRow, ContainerRow, ExecutionRow
 from codecove.workspaces import Caller
 
 
@@ -43,6 +43,8 @@ class Executions:
                     started_at=now,
                 )
             )
+            # A client that loses the answer in the middle knows the call, and may not know the container.
+            await session.merge(CallRow(call_id=call_id, container_id=container_id))
             await session.execute(_activity(container_id, now))
 
     @to_the_end

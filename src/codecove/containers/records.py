@@ -182,7 +182,7 @@ class Records:
 
     @to_the_end
     async def find_by_call(self, caller: Caller, call_id: str) -> str | None:
-        """The container of the caller's workspace that a call is to run in."""
+        """The container of the caller's workspace that a call ran in, or is to run in."""
         if not ids.is_valid("srvtoolu", call_id):
             return None
         async with self._database.read() as session:

@@ -104,7 +104,7 @@ class Containers:
             raise not_found(container_id)
 
     async def find_by_call(self, caller: Caller, call_id: str) -> str | None:
-        """The container that a pending call (`srvtoolu_…`) of the caller's workspace is to run in."""
+        """The container that a call (`srvtoolu_…`) of the caller's workspace ran in, or is to run in."""
         return await self._fleet.records.find_by_call(caller, call_id)
 
     async def sweep(self) -> None:

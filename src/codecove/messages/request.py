@@ -10,6 +10,7 @@ from codecove.messages.protocol import Block, Message
 from codecove.tools import declaration
 from codecove.tools.declaration import Declaration
 
+_MAX_DURATION = 10**9
 _OWNED = ("container", "max_execution_duration", "stream")
 _BETA = "code-execution-"
 _LAST_BETA = "code-execution-2025-08-25"
@@ -92,8 +93,10 @@ def _container_id(container: Any) -> str | None:
 def _duration(value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        _refuse("max_execution_duration", "Input should be a number of seconds greater than 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MAX_DURATION:
+        _refuse(
+            "max_execution_duration", f"Input should be a number of seconds greater than 0, at most {_MAX_DURATION}"
+        )
     return float(value)
 
 

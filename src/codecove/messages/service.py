@@ -11,7 +11,8 @@ from codecove.files.service import Files
 from codecove.messages import request as requests
 from codecove.messages.history import missing_result, translate, with_placeholders
 from codecove.messages.loop import Loop, LoopLimits, Workshop
-from codecove.messages.protocol import Block, Event, PassedHeaders
+from codecove.messages.pairs import blocks_of, is_our_call
+from codecove.messages.protocol import Block, Event, Message, PassedHeaders
 from codecove.messages.request import MessagesRequest
 from codecove.messages.turn_request import first_choice, offered_tools, turn_body
 from codecove.messages.uploads import Resolved, resolve
@@ -61,7 +62,7 @@ class Messages:
                 async for event in events:
                     yield event
             return
-        container_id = await self._container_id(request, caller, pending)
+        container_id = request.container_id or await self._container_of_calls(caller, resolved.messages, pending)
         async with self._containers.lease(caller, container_id) as lease:
             workshop = self._workshop(request, declared, lease, resolved, caller)
             loop = self._loop(request, resolved, choice, headers, workshop=workshop)
@@ -110,11 +111,18 @@ class Messages:
             headers=headers,
         )
 
-    async def _container_id(self, request: MessagesRequest, caller: Caller, pending: Sequence[Block]) -> str | None:
-        """The container that the request names, or the one that its pending calls belong to."""
-        if request.container_id is not None:
-            return request.container_id
-        for block in pending:
+    async def _container_of_calls(
+        self, caller: Caller, messages: list[Message], pending: Sequence[Block]
+    ) -> str | None:
+        """The container of an answer that goes on: of its pending calls, or of those that have run.
+
+        A client may have lost its id: some drop it from a stream, and one that was cut off never got it.
+        """
+        last = messages[-1]
+        ran = (
+            [block for block in blocks_of(last["content"]) if is_our_call(block)] if last["role"] == "assistant" else []
+        )
+        for block in [*pending, *reversed(ran)]:
             found = await self._containers.find_by_call(caller, block["id"])
             if found is not None:
                 return found

@@ -44,7 +44,9 @@ def of_delta(total: Mapping[str, Any], *, started: Mapping[str, Any], last: Mapp
     usage = {"output_tokens": 0}
     for key, value in total.items():
         is_sum = _is_number(value) or isinstance(value, Mapping)
-        if key in _COUNTERS or key in last or (is_sum and started.get(key) != value):
+        if key in _COUNTERS:
+            usage[key] = _count(value)
+        elif key in last or (is_sum and started.get(key) != value):
             usage[key] = value
     return usage
 

@@ -118,7 +118,7 @@ class ContainerFileRow(Table):
 
 
 class CallRow(Table):
-    """A tool call whose result is still due, and the container that it is to run in."""
+    """A tool call, and the container that it ran in or, if its result is still due, is to run in."""
 
     __tablename__ = "calls"
 

@@ -58,7 +58,9 @@ def find(tools: object) -> Declaration | None:
 
 def _parse(index: int, entry: dict[str, Any]) -> Declaration | None:
     kind = entry.get("type")
-    if not isinstance(kind, str) or not kind.startswith(_TYPE_PREFIX):
+    if kind is not None and not isinstance(kind, str):
+        raise InvalidRequest(f"tools.{index}.type: Input should be a string")
+    if kind is None or not f"{kind}_".startswith(_TYPE_PREFIX):
         return None
     tool = VERSIONS.get(kind)
     if tool is None:

@@ -1,0 +1,5 @@
+"""`python -m codecove.cli` is `cove`."""
+
+from codecove.cli import main
+
+main()
