@@ -194,4 +194,5 @@ def host_config(settings: Settings, rootfs: Path) -> HostConfig:
         runtime=settings.runtime,
         limits=limits,
         max_containers=settings.max_containers,
+        idle_sleep=settings.idle_sleep,
     )

@@ -154,7 +154,14 @@ class Settings(BaseSettings):
             "container (the first result says that the files are lost)."
         ),
     )
-    max_containers: int = Field(default=100, ge=1, description="Containers alive at once on this machine.")
+    max_containers: int = Field(
+        default=100, ge=1, description="Containers awake at once on this machine. Others sleep, and take only disk."
+    )
+    idle_sleep: Annotated[float | None, _never] = Field(
+        default=300,
+        gt=0,
+        description="Seconds without activity after which a container sleeps until it is next used, or `never`.",
+    )
 
     # Files
     max_file_size: ByteSize = Field(default=ByteSize(500 * 2**20), description="Largest file accepted.")

@@ -1,6 +1,7 @@
 """A sandbox host for tests of leases and expiry: containers that are only names, and doors to hold things up."""
 
 import asyncio
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -61,6 +62,9 @@ class StandInHost:
         if container_id not in self.there:
             raise ContainerNotFound(container_id)
         return cast("Container", self.there[container_id])
+
+    async def containers(self) -> AbstractSet[str]:
+        return self.there.keys() | self.dead
 
     async def delete(self, container_id: str) -> None:
         await asyncio.sleep(0)

@@ -130,14 +130,29 @@ async def test_a_sweep_that_fails_is_not_the_last(
     assert len(failures) == 3
 
 
-async def test_at_shutdown_every_container_is_deleted(
+async def test_containers_outlive_the_server_and_expire_by_their_true_age(
     database: Database, host: StandInHost, caller: Caller, clock: Clock
 ) -> None:
     async with Containers(database=database, host=host, idle_expiry=IDLE, now=clock) as containers:
-        used = [await use(containers, caller) for _ in range(20)]
-    assert host.there == {}
-    assert sorted(host.deleted) == sorted(used)
-    assert (await history(database, used[0]))[1:] == [("expired", "the server was stopped")]
+        early = await use(containers, caller)
+        clock.advance(IDLE / 2)
+        late = await use(containers, caller)
+    assert set(host.there) == {early, late}
+    clock.advance(IDLE / 2)
+    async with Containers(database=database, host=host, idle_expiry=IDLE, now=clock) as containers:
+        assert set(host.there) == {late}
+        assert await use(containers, caller, late) == late
+    assert [state for state, _ in await history(database, early)] == ["running", "expired"]
+
+
+async def test_at_the_start_the_host_deletes_containers_of_which_no_row_says_that_they_run(
+    database: Database, host: StandInHost, caller: Caller, clock: Clock
+) -> None:
+    async with Containers(database=database, host=host, idle_expiry=IDLE, now=clock) as containers:
+        known = await use(containers, caller)
+    await host.create("without-a-row")
+    async with Containers(database=database, host=host, idle_expiry=IDLE, now=clock):
+        assert set(host.there) == {known}
 
 
 async def test_containers_that_a_crash_took_are_expired_at_the_next_start(

@@ -9,7 +9,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -190,22 +190,30 @@ async def small_host(image: Path, tmp_path: Path) -> AsyncIterator[LocalHost]:
 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_no_more_containers_than_the_host_may_have(small_host: LocalHost) -> None:
-    await small_host.create("one")
+    one = await small_host.create("one")
+    busy = asyncio.create_task(one.run(["sleep", "60"], env={}, timeout=60))
+    await asyncio.sleep(0.2)
     with pytest.raises(HostFull):
         await small_host.create("two")
     await small_host.delete("one")
+    with pytest.raises(ContainerUnavailable):
+        await busy
     await small_host.create("two")
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_closing_the_host_deletes_its_containers(image: Path, tmp_path: Path) -> None:
-    async with LocalHost(HostConfig(tmp_path, image, limits=LIMITS)) as host:
-        await host.create("one")
-        await host.create("two")
+async def test_closing_the_host_leaves_nothing_but_files(image: Path, tmp_path: Path) -> None:
+    host = LocalHost(HostConfig(tmp_path, image, limits=LIMITS))
+    before = traces(host)
+    async with host:
+        await host.create("idle")
+        busy = asyncio.create_task((await host.create("busy")).run(["sleep", "60"], env={}, timeout=60))
+        await asyncio.sleep(0.2)
         assert traces(host).mounts == 4
-    assert traces(host).mounts == 0
-    assert traces(host).loop_devices == 0
-    assert host.control_groups() == []
+    with pytest.raises(ContainerUnavailable):
+        await busy
+    left = await settled(host, replace(before, directories=traces(host).directories))
+    assert replace(left, directories=before.directories) == before
 
 
 @pytest.mark.asyncio(loop_scope="function")
@@ -242,7 +250,7 @@ CRASHING_SERVER = """
         config = HostConfig(Path(sys.argv[1]), Path(sys.argv[2]), runtime=sys.argv[3], limits=limits)
         async with LocalHost(config) as host:
             busy, idle = [await host.create(name) for name in ("busy", "idle")]
-            await busy.run(["bash", "-c", "sleep 600 & setsid sleep 600 &"], env={}, timeout=9)
+            await busy.run(["bash", "-c", "echo kept > file; sleep 600 & setsid sleep 600 &"], env={}, timeout=9)
             while idle.state != "frozen":
                 await asyncio.sleep(0.1)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -253,16 +261,21 @@ CRASHING_SERVER = """
 
 @pytest.mark.parametrize("runtime", ["runsc", "crun"])
 @pytest.mark.asyncio(loop_scope="function")
-async def test_the_next_start_cleans_what_a_killed_server_left(image: Path, tmp_path: Path, runtime: str) -> None:
+async def test_the_next_start_finds_the_files_of_a_killed_server_and_ends_all_else(
+    image: Path, tmp_path: Path, runtime: str
+) -> None:
     command = [sys.executable, "-c", textwrap.dedent(CRASHING_SERVER), str(tmp_path), str(image), runtime]
     server = await asyncio.create_subprocess_exec(*command)
     assert await server.wait() == -signal.SIGKILL
-    config = HostConfig(tmp_path, image, runtime=runtime, limits=LIMITS)
-    host = LocalHost(config)
-    assert traces(host).directories > 2
+    (tmp_path / "containers/half-made").mkdir()
+    host = LocalHost(HostConfig(tmp_path, image, runtime=runtime, limits=LIMITS))
+    assert traces(host).mounts > 0
     async with host:
         left = traces(host)
         assert (left.mounts, left.loop_devices, left.control_groups) == (0, 0, 0)
-        assert list((tmp_path / "containers").iterdir()) == []
-        container = await host.create("busy")
-        assert (await container.run(["echo", "again"], env={}, timeout=9)).stdout.head == b"again\n"
+        assert await host.containers() == {"busy", "idle"}
+        assert len(list((tmp_path / "containers").iterdir())) == 2
+        shell = Shell(host, await host.get("busy"))
+        assert "files only: the server ended" in shell.container.last.cause
+        assert await shell.output("cat file; df --output=size -m . | tail -1") == "kept\n  235\n"
+        assert await shell.processes() == []

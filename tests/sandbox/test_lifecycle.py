@@ -18,7 +18,16 @@ def test_a_usual_life() -> None:
     assert life.last == Transition(State.DELETED, "step 7", 7)
 
 
-@pytest.mark.parametrize(("before", "after"), [("frozen", "idle"), ("busy", "frozen"), ("idle", "creating")])
+def test_a_sleep_and_a_wake() -> None:
+    life = begun()
+    for state in ("idle", "frozen", "sleeping", "asleep", "waking", "asleep", "waking", "idle", "busy"):
+        life.go(State(state), "", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("frozen", "idle"), ("busy", "frozen"), ("busy", "sleeping"), ("asleep", "busy"), ("idle", "creating")],
+)
 def test_shortcuts_are_refused(before: str, after: str) -> None:
     life = Lifecycle(Transition(State(before), "", 0.0))
     with pytest.raises(ImpossibleTransition, match=f"from {before} to {after}"):

@@ -113,9 +113,13 @@ async def test_no_room_for_another_container_is_too_many_requests(tmp_path: Path
     config = HostConfig(tmp_path / "host", image, max_containers=1)
     async with running_server(tmp_path, config) as server, server.request() as first, server.request() as second:
         assert (await first.bash("true"))["return_code"] == 0
+        busy = asyncio.create_task(first.bash("sleep 60"))
+        await asyncio.sleep(0.3)
         content = await second.bash("true")
         assert content["error_code"] == "too_many_requests"
         assert "Try again" in content["error_message"]
+        busy.cancel()
+        await asyncio.wait([busy])
 
 
 async def test_a_sandbox_that_cannot_start_is_unavailable(tmp_path: Path) -> None:

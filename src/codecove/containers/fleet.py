@@ -127,21 +127,20 @@ class Fleet:
         await self._delete_doomed()
 
     async def reconcile(self) -> None:
-        """At start: what the rows say is running and the host does not have is over."""
+        """At start: bring rows and host in step, and expire what has become due while there was no server."""
         await self.executions.interrupt_unfinished()
-        gone = []
-        for container_id in await self.records.running():
-            try:
-                await self._host.get(container_id)
-            except (ContainerNotFound, ContainerUnavailable):
-                gone.append(container_id)
-        await self.end(gone, "expired", "the server stopped and its host no longer has it")
+        there = await self._host.containers()
+        running = set(await self.records.running())
+        await self.end(running - there, "expired", "the server stopped and its host no longer has it")
+        # Of these the rows say that they have ended, or the server was killed before there was a row.
+        self._doomed.update(there - running)
+        await self.sweep()
 
     async def close(self) -> None:
-        """At shutdown: every container ends."""
+        """At shutdown: containers stay, for the next server to go on with."""
         if self.leased:
             log.warning("containers still in use at shutdown", container_ids=sorted(self.leased))
-        await self.end(await self.records.running(), "expired", "the server was stopped")
+        await self._delete_doomed()
 
     async def _delete_doomed(self) -> None:
         """Delete on the host; one that can't be deleted now is tried again at the next sweep."""

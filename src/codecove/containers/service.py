@@ -29,8 +29,8 @@ class Containers:
 
     `idle_expiry` and `max_age` are in seconds. A container expires that long after its last use, or its creation;
     then it and its files are deleted, and its row stays, so that a request which names it learns that it has
-    expired. `idle_expiry=None`: only the age counts. `on_expired` is what such a request gets. On leaving the context
-    every container is deleted.
+    expired. `idle_expiry=None`: only the age counts. `on_expired` is what such a request gets. Containers
+    outlive this object: the next one on the same database and host goes on with them.
     """
 
     def __init__(

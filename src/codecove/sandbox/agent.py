@@ -7,8 +7,17 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from codecove.sandbox.errors import ContainerUnavailable
-from codecove.sandbox.exchanges import Exchange, HelloExchange
-from codecove.sandbox.frames import PROTOCOL_VERSION, Frame, FrameParser, ProtocolError, Request, encode
+from codecove.sandbox.exchanges import Exchange, FileExchange, HelloExchange
+from codecove.sandbox.frames import (
+    PROTOCOL_VERSION,
+    Answer,
+    Frame,
+    FrameParser,
+    ProtocolError,
+    Request,
+    encode,
+    encode_path,
+)
 
 T = TypeVar("T")
 
@@ -22,10 +31,10 @@ class AgentConnection:
     """Frames over a pair of pipes. Owns both file descriptors.
 
     Its end, for whatever reason, fails every exchange with `ContainerUnavailable`. `detail` is asked then for what an
-    operator should know.
+    operator should know. An agent that has been `restored` from a checkpoint does not say hello again.
     """
 
-    def __init__(self, read_fd: int, write_fd: int, *, detail: Callable[[], str]) -> None:
+    def __init__(self, read_fd: int, write_fd: int, *, detail: Callable[[], str], restored: bool = False) -> None:
         self._read_fd = read_fd
         self._write_fd = write_fd
         self._detail = detail
@@ -34,17 +43,31 @@ class AgentConnection:
         self._parser = FrameParser()
         self._outgoing = bytearray()
         self._failure: ContainerUnavailable | None = None
-        self._hello = HelloExchange(PROTOCOL_VERSION)
+        self._hello = None if restored else HelloExchange(PROTOCOL_VERSION)
         # By request id; those of one open file follow each other under one id, and so do their answers.
-        self._exchanges: dict[int, deque[Exchange[Any]]] = {0: deque([self._hello])}
+        self._exchanges: dict[int, deque[Exchange[Any]]] = {}
+        if self._hello is not None:
+            self._exchanges[0] = deque([self._hello])
         self._last_id = 0
         for fd in (read_fd, write_fd):
             os.set_blocking(fd, False)
         self._loop.add_reader(read_fd, self._readable)
 
     async def ready(self) -> None:
-        """Returns when the agent has said hello. Raises `ContainerUnavailable`."""
-        await self._hello.result
+        """Returns when the agent has said hello, or has answered. Raises `ContainerUnavailable`."""
+        if self._hello is not None:
+            await self._hello.result
+        else:
+            await self._round_trip()
+
+    async def is_quiet(self) -> bool:
+        """Whether nothing is on its way in either direction, so that the pipes may be exchanged for others.
+
+        The agent answers in order, except for executions: after one more answer all older ones have come. Raises
+        `ContainerUnavailable`.
+        """
+        await self._round_trip()
+        return not self._exchanges and not self._outgoing
 
     def send(self, kind: Request, payload: bytes, exchange: Exchange[T], *, request_id: int | None = None) -> int:
         """Send a request. `exchange` gets its answers. Returns the request's id: a new one, if none is given.
@@ -106,6 +129,9 @@ class AgentConnection:
         self._exchanges.clear()
         self._outgoing.clear()
         self._on_end()
+
+    async def _round_trip(self) -> None:
+        await self.ask(Request.STAT, encode_path("/", follow=True), FileExchange("/", Answer.STATUS))
 
     def _write(self, data: bytes) -> None:
         idle = not self._outgoing

@@ -21,25 +21,29 @@ class CommandFailed(SandboxError):
         self.output = output
 
 
-async def run(command: Sequence[str], *, cwd: Path | None = None) -> None:
-    """Run to the end, with nothing of the server's environment. Cancelling kills it. Raises `CommandFailed`."""
+async def run(command: Sequence[str], *, cwd: Path | None = None) -> str:
+    """Run to the end, with nothing of the server's environment, and return what it printed.
+
+    Cancelling kills it. Raises `CommandFailed`.
+    """
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,
         env=ENVIRONMENT,
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        _, output = await process.communicate()
+        output, problems = await process.communicate()
     except asyncio.CancelledError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
         raise
     if process.returncode != 0:
-        raise CommandFailed(command, process.returncode or 0, output.decode(errors="replace"))
+        raise CommandFailed(command, process.returncode or 0, problems.decode(errors="replace"))
+    return output.decode(errors="replace")
 
 
 async def uncancelled(work: Coroutine[Any, Any, T]) -> T:

@@ -1,6 +1,7 @@
 """The seam: a place that runs containers, and a container, as everything above the sandbox sees them."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -127,7 +128,11 @@ class SandboxHost(Protocol):
         ...
 
     async def get(self, container_id: str) -> Container:
-        """A container made before. Raises `ContainerNotFound`."""
+        """A container made before, awake. Raises `ContainerNotFound`; of one that sleeps what `create` raises."""
+        ...
+
+    async def containers(self) -> AbstractSet[str]:
+        """The ids of those it has, asleep or awake, also from before the server's last start."""
         ...
 
     async def delete(self, container_id: str) -> None:

@@ -24,19 +24,19 @@ _INODE_RATIO = 16384
 
 # Paths are relative to the container's directory, so that no path of the host shows in its table of mounts.
 _ATTACH = """
-mkdir disk root
-cp --sparse=always "$1" disk.ext4
+mkdir -p disk root
 mount -t ext4 -o loop,nosuid,nodev,noatime disk.ext4 disk
-if [ -z "$4" ]; then
-    ln -s "$2" image
-    ln -s "$3" guest
+if [ -z "$3" ]; then
+    ln -sfn "$1" image
+    ln -sfn "$2" guest
 else
-    mkdir image guest
-    "$4" "$5" "$6" "$2" image "$3" guest
-    chown "$5:$5" disk/upper
+    mkdir -p image guest
+    "$3" "$4" "$5" "$1" image "$2" guest
+    chown "$4:$4" disk/upper
 fi
 mount -t overlay -o nosuid,nodev,noatime,lowerdir=guest:image,upperdir=disk/upper,workdir=disk/work layer root
 """
+DISK = "disk.ext4"
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8
 
@@ -57,22 +57,25 @@ async def template(directory: Path, size: int) -> Path:
     return file
 
 
-async def attach(directory: Path, *, template: Path, rootfs: Path, built: Built, shifted: bool) -> None:
-    """Make and mount a container's disk, with owners as a user namespace sees them if `shifted`.
+async def make(directory: Path, template: Path) -> None:
+    """Give a container an empty disk. Raises `CommandFailed`."""
+    await commands.run(["cp", "--sparse=always", str(template), str(directory / DISK)])
 
-    Raises `CommandFailed`; `detach` undoes it, finished or not.
+
+async def attach(directory: Path, *, rootfs: Path, built: Built, shifted: bool) -> None:
+    """Mount a container's disk, with owners as a user namespace sees them if `shifted`.
+
+    After a crash ext4 replays its journal here. Raises `CommandFailed`; `detach` undoes it, finished or not.
     """
     idmap = str(built.idmap) if shifted else ""
-    values = [str(template), str(rootfs), str(built.layer), idmap, str(FIRST_ID), str(IDS)]
+    values = [str(rootfs), str(built.layer), idmap, str(FIRST_ID), str(IDS)]
     await commands.run(["sh", "-ec", _ATTACH, "sh", *values], cwd=directory)
 
 
 def detach(directory: Path) -> None:
-    """Unmount and delete all of a container's directory. Idempotent. Raises `OSError`."""
+    """Unmount all that is mounted in a container's directory. Idempotent. Raises `OSError`."""
     for name in ("root", "guest", "image", "disk"):
         _unmount(directory / name)
-    if directory.exists():
-        shutil.rmtree(directory)
 
 
 def _unmount(path: Path) -> None:

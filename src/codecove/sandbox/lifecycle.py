@@ -16,6 +16,11 @@ class State(StrEnum):
     BUSY = "busy"
     FROZEN = "frozen"
     """Idle, and stopped where it is: it costs memory but no CPU."""
+    SLEEPING = "sleeping"
+    """On the way to sleep. Calls wait, and then wake it."""
+    ASLEEP = "asleep"
+    """Only files on the host's disk: no process, no memory, no mount."""
+    WAKING = "waking"
     FAILED = "failed"
     """Its sandbox is gone and can't come back. Only deleting is left."""
     DELETED = "deleted"
@@ -23,9 +28,12 @@ class State(StrEnum):
 
 _ALLOWED: Final = {
     State.CREATING: {State.IDLE, State.FAILED, State.DELETED},
-    State.IDLE: {State.BUSY, State.FROZEN, State.FAILED, State.DELETED},
+    State.IDLE: {State.BUSY, State.FROZEN, State.SLEEPING, State.FAILED, State.DELETED},
     State.BUSY: {State.IDLE, State.FAILED, State.DELETED},
-    State.FROZEN: {State.BUSY, State.FAILED, State.DELETED},
+    State.FROZEN: {State.BUSY, State.SLEEPING, State.FAILED, State.DELETED},
+    State.SLEEPING: {State.ASLEEP, State.FAILED, State.DELETED},
+    State.ASLEEP: {State.WAKING, State.FAILED, State.DELETED},
+    State.WAKING: {State.IDLE, State.ASLEEP, State.FAILED, State.DELETED},
     State.FAILED: {State.DELETED},
     State.DELETED: set[State](),
 }

@@ -18,6 +18,7 @@ _FLAGS = {
     "crun": ("--cgroup-manager=disabled",),  # it stays in the group that it was started in
     "runc": (),
 }
+_CHECKPOINT_OPTIONS = ("--compression=none", "--exclude-committed-zero-pages")
 _UNKNOWN_CONTAINER = ("does not exist", "no such file")
 # In a view of the file systems of its own: without the version 2 control groups that are mounted beside version 1, at
 # which crun gives up ($0, if there are any), and with the bundle in a place that the container's root, who is nobody
@@ -40,6 +41,10 @@ class Runtime:
         self._command = [path, "--root", str(root), *_FLAGS[self.name]]
         self.host_kernel = self.name != "runsc"
         """Whether programs inside talk to the host's kernel."""
+        self.checkpoints = self.name == "runsc"
+        """Whether it can put processes to sleep."""
+        self.version = ""
+        self._checkpoint_options: list[str] = []
         if self.host_kernel:
             hybrid = str(hierarchies.hybrid or "")
             self._command = ["/usr/bin/unshare", "-m", "sh", "-ec", _PREPARE, hybrid, *self._command]
@@ -48,8 +53,30 @@ class Runtime:
         """The command that boots a container, its first process on the command's own standard streams."""
         return [*self._command, "run", "--detach", "--bundle", "/mnt" if self.host_kernel else str(bundle), runtime_id]
 
+    def restore_command(self, runtime_id: str, bundle: Path, checkpoint: Path) -> list[str]:
+        """The command that lets a checkpoint's processes run on, the first of them on the command's own streams."""
+        options = ["--detach", "--bundle", str(bundle), "--image-path", str(checkpoint)]
+        return [*self._command, "restore", *options, runtime_id]
+
+    async def checkpoint(self, runtime_id: str, directory: Path) -> None:
+        """Write a container's processes to files in `directory`, and end them. Raises `CommandFailed`."""
+        options = ["--image-path", str(directory), *self._checkpoint_options]
+        await commands.run([*self._command, "checkpoint", *options, runtime_id])
+
+    async def probe(self) -> None:
+        """Find out what this version can do. Raises `CommandFailed`."""
+        self.version = await commands.run([*self._command, "--version"])
+        if self.checkpoints:
+            known = await commands.run([*self._command, "help", "checkpoint"])
+            # To write what is mostly small and short-lived takes less time than to compress it.
+            self._checkpoint_options = [
+                option for option in _CHECKPOINT_OPTIONS if option.lstrip("-").partition("=")[0] in known
+            ]
+
     async def delete(self, runtime_id: str) -> None:
         """Remove what the runtime knows of a container whose processes are gone. Raises `CommandFailed`."""
+        if not any(self.root.glob(f"*{runtime_id}*")):
+            return
         try:
             await commands.run([*self._command, "delete", "--force", runtime_id])
         except commands.CommandFailed as error:

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from codecove.sandbox import bundle, commands, layer, memory
+from codecove.sandbox import bundle, commands, layer, memory, record
 from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.cgroup import Cgroup
 from codecove.sandbox.errors import SandboxError
@@ -15,6 +17,7 @@ from codecove.sandbox.runtime import Runtime
 
 _BOOT_SECONDS = 30.0
 _END_SECONDS = 10.0
+_CHECKPOINT_SECONDS = 30.0
 _DETAIL_BYTES = 4000
 _HOST_TASKS_PER_PROCESS = 4
 """Of gVisor, about two for each process inside; and room for the sandbox itself."""
@@ -22,34 +25,88 @@ _OWN_TASKS = 256
 
 
 class Site:
-    """Makes it and unmakes it. `destroy` works on whatever is there: a half-made container, or a crashed server's."""
+    """Makes it and unmakes it. `end` and `destroy` work on whatever is there, also what a crashed server has left."""
 
     def __init__(self, directory: Path, runtime: Runtime, cgroup: Cgroup) -> None:
-        self._directory = directory
+        self.directory = directory
         self._runtime = runtime
         self.cgroup = cgroup
         """Its processes."""
         self._reaper: asyncio.subprocess.Process | None = None
 
     @property
+    def checkpoint_directory(self) -> Path:
+        """Where the memory of its processes is while it sleeps."""
+        return self.directory / record.CHECKPOINT
+
+    @property
     def _runtime_id(self) -> str:
         # The last part of the group's name. All have one length, as runsc takes an id's beginning for the id.
         return self.cgroup.name.rpartition("/")[2]
 
-    async def boot(self, limits: Limits, *, template: Path, rootfs: Path, built: Built) -> AgentConnection:
-        """Start it. Returns when the guest agent has answered.
+    async def create(self, template: Path) -> None:
+        """Make the directory, with an empty disk in it. Raises `CommandFailed`, `OSError`."""
+        self.directory.mkdir(mode=0o711)
+        await layer.make(self.directory, template)
 
-        Raises `ContainerUnavailable`, `CommandFailed`, `OSError`; then, and when cancelled, `destroy` must follow.
+    async def boot(self, limits: Limits, *, rootfs: Path, built: Built) -> AgentConnection:
+        """Start it on its disk. Returns when the guest agent has said hello.
+
+        Raises `ContainerUnavailable`, `CommandFailed`, `OSError`; then, and when cancelled, `end` or `destroy` must
+        follow.
         """
-        self._directory.mkdir(mode=0o711)
+        command = self._runtime.run_command(self._runtime_id, self.directory)
+        return await self._start(command, limits, rootfs=rootfs, built=built, restored=False)
+
+    async def restore(self, limits: Limits, *, rootfs: Path, built: Built) -> AgentConnection:
+        """Let the processes of its checkpoint run on, on the disk as it was then. Otherwise like `boot`."""
+        command = self._runtime.restore_command(self._runtime_id, self.directory, self.checkpoint_directory)
+        return await self._start(command, limits, rootfs=rootfs, built=built, restored=True)
+
+    async def checkpoint(self) -> str:
+        """Write its processes to the disk, which ends them. Returns what was written as a digest.
+
+        Raises `CommandFailed`, `OSError`, `TimeoutError`. Its processes are lost then, or in no state to go on.
+        """
+        self.checkpoint_directory.mkdir(mode=0o700)
+        async with asyncio.timeout(_CHECKPOINT_SECONDS):
+            await self._runtime.checkpoint(self._runtime_id, self.checkpoint_directory)
+        return await asyncio.to_thread(record.digest, self.checkpoint_directory)
+
+    async def drop_checkpoint(self) -> None:
+        """Delete it, if there is one. Raises `OSError`."""
+        if self.checkpoint_directory.exists():
+            await asyncio.to_thread(shutil.rmtree, self.checkpoint_directory)
+
+    async def end(self) -> None:
+        """End its processes and unmount its disk: only files are left. Idempotent.
+
+        Raises `SandboxError`, `OSError` when that fails, `TimeoutError` when a process stays.
+        """
+        self.cgroup.kill()
+        await self._see_it_end()
+        await self._runtime.delete(self._runtime_id)
+        await asyncio.to_thread(layer.detach, self.directory)
+        if not self.cgroup.remove():
+            raise SandboxError(f"control group {self.cgroup.name} is still in use")
+
+    async def destroy(self) -> None:
+        """End it and delete its files. Idempotent. Raises what `end` raises."""
+        await self.end()
+        if self.directory.exists():
+            await asyncio.to_thread(shutil.rmtree, self.directory)
+
+    async def _start(
+        self, command: Sequence[str], limits: Limits, *, rootfs: Path, built: Built, restored: bool
+    ) -> AgentConnection:
         # The documented limit while it boots: that is the size of memory it will report inside.
         processes = limits.processes * _HOST_TASKS_PER_PROCESS + _OWN_TASKS
         self.cgroup.create(memory_bytes=limits.memory_bytes, cpus=limits.cpus, processes=processes)
         host_kernel = self._runtime.host_kernel
-        await layer.attach(self._directory, template=template, rootfs=rootfs, built=built, shifted=host_kernel)
+        await layer.attach(self.directory, rootfs=rootfs, built=built, shifted=host_kernel)
         config = bundle.config(cgroup=self.cgroup.name, host_kernel=host_kernel)
-        (self._directory / "config.json").write_text(json.dumps(config))
-        connection = await self._start(built.reaper)
+        (self.directory / "config.json").write_text(json.dumps(config))
+        connection = await self._connect(built.reaper, command, restored=restored)
         try:
             async with asyncio.timeout(_BOOT_SECONDS):
                 await connection.ready()
@@ -62,27 +119,17 @@ class Site:
         self.cgroup.limit_memory(limits.memory_bytes + memory.HEADROOM_BYTES)
         return connection
 
-    async def destroy(self) -> None:
-        """Remove all of it. Idempotent. Raises `SandboxError` when something can't be removed."""
-        self.cgroup.kill()
-        await self._see_it_end()
-        await self._runtime.delete(self._runtime_id)
-        await asyncio.to_thread(layer.detach, self._directory)
-        if not self.cgroup.remove():
-            raise SandboxError(f"control group {self.cgroup.name} is still in use")
-
-    async def _start(self, reaper: Path) -> AgentConnection:
+    async def _connect(self, reaper: Path, command: Sequence[str], *, restored: bool) -> AgentConnection:
         agent_stdin, to_agent = os.pipe()
         from_agent, agent_stdout = os.pipe()
-        log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
-            command = self._runtime.run_command(self._runtime_id, self._directory)
             self._reaper = await asyncio.create_subprocess_exec(
                 str(reaper),
                 *map(str, self.cgroup.entrances()),
                 "--",
                 *command,
-                cwd=self._directory,
+                cwd=self.directory,
                 env=commands.ENVIRONMENT,
                 stdin=agent_stdin,
                 stdout=agent_stdout,
@@ -95,11 +142,11 @@ class Site:
         finally:
             for fd in (agent_stdin, agent_stdout, log):
                 os.close(fd)
-        return AgentConnection(from_agent, to_agent, detail=self._last_lines)
+        return AgentConnection(from_agent, to_agent, detail=self._last_lines, restored=restored)
 
     @property
     def _log(self) -> Path:
-        return self._directory / "runtime.log"
+        return self.directory / "runtime.log"
 
     def _last_lines(self) -> str:
         try:

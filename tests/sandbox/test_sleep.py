@@ -1,0 +1,239 @@
+"""Containers sleep and wake: with their files always, with their processes if the runtime can."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from codecove.sandbox.errors import ContainerNotFound, HostFull
+from codecove.sandbox.lifecycle import State
+from codecove.sandbox.local import HostConfig, LocalHost
+from tests.sandbox.hosts import LIMITS, Shell, new_name
+from tests.sandbox.test_life import settled, traces
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
+
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "1000"))
+COUNTER = """
+import os, signal
+count = 0
+def step(*_):
+    global count
+    count += 1
+    print(count, os.getpid(), file=log, flush=True)
+log = open("/workspace/counter", "w")
+signal.signal(signal.SIGUSR1, step)
+print("ready", os.getpid(), file=log, flush=True)
+while True:
+    signal.pause()
+"""
+"""A program that is to live on: it counts in its memory, and writes to a file that it holds open."""
+
+
+async def sleep(shell: Shell) -> None:
+    assert await shell.host.sleep(shell.container.id)
+    assert shell.container.state is State.ASLEEP
+
+
+async def start_counter(shell: Shell) -> None:
+    await shell.container.write_file("/workspace/counter.py", COUNTER.encode())
+    await shell.output("python3 counter.py >/dev/null 2>&1 & until grep -q ready counter; do sleep 0.05; done")
+
+
+async def count(shell: Shell) -> str:
+    """Have the program count once more, and return its answer."""
+    return await shell.output(
+        "lines=$(wc -l < counter); read -r _ pid < counter; kill -USR1 $pid || exit 1;"
+        "until [ $(wc -l < counter) -gt $lines ]; do sleep 0.01; done; tail -n 1 counter"
+    )
+
+
+# Times to the second: while gVisor runs it goes by a clock of its own, some microseconds from that of the disk.
+TREE = (
+    "find /workspace /tmp /files /home -printf '%p %s %m %Ts %l\\n' | sort; find /workspace -type f | xargs sha256sum"
+)
+
+
+async def test_asleep_it_costs_nothing_but_files(host: LocalHost) -> None:
+    await host.delete((await host.create(new_name())).id)
+    before = traces(host)
+    container = await host.create(new_name())
+    shell = Shell(host, container)
+    await sleep(shell)
+    assert await settled(host, replace(before, directories=before.directories + 1)) == replace(
+        before, directories=before.directories + 1
+    )
+    await host.delete(container.id)
+    assert await settled(host, before) == before
+
+
+async def test_its_files_are_as_they_were(own_shell: Shell) -> None:
+    await own_shell.output(
+        "mkdir -p d/e; echo x > d/e/f; ln -s e d/l; ln d/e/f d/hard; chmod 600 d/e/f; echo t > /tmp/t; mkfifo d/p;"
+        "head -c 300000 /dev/urandom > d/random; rm -f /home/user/.bashrc; echo o > /files/output/o"
+    )
+    before = await own_shell.output(TREE)
+    await sleep(own_shell)
+    assert await own_shell.output(TREE) == before
+
+
+async def test_its_processes_live_on_under_gvisor_and_its_record_says_so(own_shell: Shell) -> None:
+    kept = "runsc" in own_shell.host.directory.name
+    await start_counter(own_shell)
+    first, pid = (await count(own_shell)).split()
+    for number in range(2, 4):
+        await sleep(own_shell)
+        await own_shell.host.get(own_shell.container.id)
+        if not kept:
+            assert own_shell.container.last.cause == "woke with its files only: crun can't keep processes"
+            assert await own_shell.processes() == []
+            break
+        assert own_shell.container.last.cause == "woke with its processes"
+        assert (await count(own_shell)).split() == [str(number), pid]
+    assert first == "1"
+
+
+async def test_calls_at_once_wake_it_once(own_shell: Shell) -> None:
+    await sleep(own_shell)
+    assert await asyncio.gather(*(own_shell.output(f"echo {n}") for n in range(8))) == [f"{n}\n" for n in range(8)]
+
+
+async def test_a_busy_container_does_not_sleep(own_shell: Shell) -> None:
+    running = asyncio.create_task(own_shell.output("sleep 1; echo done"))
+    await asyncio.sleep(0.3)
+    assert not await own_shell.host.sleep(own_shell.container.id)
+    assert await running == "done\n"
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.02, 0.05, 0.1])
+async def test_cancelling_a_sleep_or_a_wake_leaves_it_usable(own_shell: Shell, moment: float) -> None:
+    await own_shell.output("echo kept > file")
+    for work in (own_shell.host.sleep, own_shell.host.get):
+        task = asyncio.create_task(work(own_shell.container.id))
+        await asyncio.sleep(moment)
+        task.cancel()
+        await asyncio.wait([task])
+    assert await own_shell.output("cat file") == "kept\n"
+
+
+async def test_deleting_a_sleeping_container_removes_its_files(host: LocalHost) -> None:
+    container = await host.create(new_name())
+    await host.sleep(container.id)
+    before = traces(host)
+    await host.delete(container.id)
+    assert traces(host).directories < before.directories
+    with pytest.raises(ContainerNotFound):
+        await host.get(container.id)
+
+
+@asynccontextmanager
+async def opened(
+    image: Path, directory: Path, *, places: int = 10, idle: float | None = None
+) -> AsyncIterator[LocalHost]:
+    config = HostConfig(directory, image, limits=LIMITS, max_containers=places, idle_sleep=idle)
+    async with LocalHost(config) as host:
+        yield host
+
+
+@pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
+@pytest.mark.asyncio(loop_scope="function")
+async def test_a_damaged_checkpoint_costs_the_processes_but_not_the_files(
+    image: Path, tmp_path: Path, damage: str
+) -> None:
+    async with opened(image, tmp_path) as host:
+        shell = Shell(host, await host.create("one"))
+        await shell.output("echo kept > file; sleep 600 &")
+        await sleep(shell)
+        (pages,) = tmp_path.glob("containers/*/checkpoint/pages.img")
+        if damage == "changed":
+            pages.write_bytes(b"\1" + pages.read_bytes()[1:])
+        elif damage == "cut":
+            os.truncate(pages, 4096)
+        else:
+            pages.unlink()
+        assert await shell.output("cat file") == "kept\n"
+        assert await shell.processes() == []
+        await sleep(shell)
+        assert await shell.output("cat file") == "kept\n"
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_a_checkpoint_that_the_runtime_refuses_costs_the_processes_but_not_the_files(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(image, tmp_path) as host:
+        shell = Shell(host, await host.create("one"))
+        await shell.output("echo kept > file; sleep 600 &")
+        await sleep(shell)
+        monkeypatch.setattr(
+            "codecove.sandbox.record.digest", lambda path: host._residents["one"]._record.checkpoint.digest
+        )
+        (image_file,) = tmp_path.glob("containers/*/checkpoint/checkpoint.img")
+        image_file.write_bytes(b"nonsense")
+        await host.get("one")
+        assert "could not be restored" in shell.container.last.cause
+        assert await shell.output("cat file") == "kept\n"
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_an_idle_container_goes_to_sleep(image: Path, tmp_path: Path) -> None:
+    async with opened(image, tmp_path, idle=0.5) as host:
+        shell = Shell(host, await host.create("one"))
+        await start_counter(shell)
+        for number in (1, 2):
+            while shell.container.state is not State.ASLEEP:
+                await asyncio.sleep(0.05)
+            assert (await count(shell)).split()[0] == str(number)
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_the_longest_idle_makes_room_and_all_come_back(image: Path, tmp_path: Path) -> None:
+    async with opened(image, tmp_path, places=2) as host:
+        shells = [Shell(host, await host.create(f"c{number}")) for number in range(4)]
+        assert [shell.container.state for shell in shells[:2]] == [State.ASLEEP, State.ASLEEP]
+        for shell in [*shells, *shells]:
+            await shell.output(f"echo {shell.container.id} >> file")
+        answers = await asyncio.gather(*(shell.output("cat file") for shell in shells), return_exceptions=True)
+        for shell, answer in zip(shells, answers, strict=True):
+            # At most two run at once: for a third one there may be no place at that moment.
+            assert answer == f"{shell.container.id}\n" * 2 or isinstance(answer, HostFull)
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_containers_survive_a_restart_of_the_server(image: Path, tmp_path: Path) -> None:
+    async with opened(image, tmp_path) as host:
+        live, asleep, files = [Shell(host, await host.create(name)) for name in ("live", "asleep", "files")]
+        await start_counter(live)
+        await start_counter(asleep)
+        await count(live)
+        await sleep(asleep)
+        await files.output("echo kept > file")
+    async with opened(image, tmp_path) as host:
+        assert await host.containers() == {"live", "asleep", "files"}
+        assert traces(host).mounts == 0
+        live, asleep, files = [Shell(host, await host.get(name)) for name in ("live", "asleep", "files")]
+        assert (await count(live)).split()[0] == "2"
+        assert (await count(asleep)).split()[0] == "1"
+        assert await files.output("cat file") == "kept\n"
+
+
+async def soak(shell: Shell, rounds: int) -> None:
+    await start_counter(shell)
+    await shell.output("mkdir tree; for n in $(seq 50); do head -c $((n * 997)) /dev/urandom > tree/$n; done")
+    before = await shell.output("sha256sum tree/*; stat -c '%n %s %a %Y' tree/*")
+    pid = (await count(shell)).split()[1]
+    for number in range(2, rounds + 2):
+        await sleep(shell)
+        assert (await count(shell)).split() == [str(number), pid]
+        assert await shell.output("sha256sum tree/*; stat -c '%n %s %a %Y' tree/*") == before
+
+
+@pytest.mark.parametrize("rounds", [5, pytest.param(ROUNDS, marks=pytest.mark.soak)])
+@pytest.mark.asyncio(loop_scope="function")
+async def test_sleeping_and_waking_again_and_again_changes_nothing(image: Path, tmp_path: Path, rounds: int) -> None:
+    async with opened(image, tmp_path) as host:
+        await soak(Shell(host, await host.create("one")), rounds)
