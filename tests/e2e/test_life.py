@@ -45,16 +45,24 @@ def result_of(answer: Json) -> Json:
     return content
 
 
-def test_a_killed_server_leaves_nothing_that_the_next_one_does_not_clean(data_dir: Path) -> None:
+def test_containers_and_their_files_outlive_a_server_that_is_killed(data_dir: Path) -> None:
     with running_server(data_dir, {"COVE_API_KEY": KEY}) as server:
         container = ask(server, "echo kept > /tmp/kept")["container"]["id"]
         os.kill(server.pid, signal.SIGKILL)
         wait_until(lambda: server.exit_code is not None, "the server outlived SIGKILL")
     with running_server(data_dir, {"COVE_API_KEY": KEY}) as server:
-        result = result_of(ask(server, "cat /tmp/kept", container=container))
-        assert result["error_code"] == "container_expired"
-        assert container not in str(leftovers(data_dir))
-        assert result_of(ask(server, "echo new"))["stdout"] == "new\n"
+        assert [left for left in leftovers(data_dir) if not left.startswith("process")] == []
+        assert result_of(ask(server, "cat /tmp/kept", container=container))["stdout"] == "kept\n"
+
+
+def test_what_runs_in_the_background_outlives_a_restart(data_dir: Path) -> None:
+    counting = "touch f; (while sleep 0.1; do echo >> f; done) >/dev/null 2>&1 & echo $!"
+    with running_server(data_dir, {"COVE_API_KEY": KEY}) as server:
+        answer = ask(server, counting)
+        pid = result_of(answer)["stdout"]
+    with running_server(data_dir, {"COVE_API_KEY": KEY}) as server:
+        script = "n=$(wc -l < f); until [ $(wc -l < f) -gt $n ]; do sleep 0.1; done; pgrep -of sleep"
+        assert result_of(ask(server, script, container=answer["container"]["id"]))["stdout"] == pid
 
 
 def test_a_server_that_is_stopped_ends_what_runs(data_dir: Path) -> None:

@@ -5,7 +5,6 @@ import contextlib
 import errno
 import logging
 import os
-import stat
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -31,7 +30,6 @@ from codecove.sandbox.frames import (
     Exit,
     Program,
     Request,
-    Status,
     decode_number,
     decode_status,
     encode_count,
@@ -40,9 +38,10 @@ from codecove.sandbox.frames import (
     encode_program,
     encode_string,
 )
-from codecove.sandbox.host import WORKING_DIRECTORY, Execution, FileKind, FileStat, Listing
+from codecove.sandbox.host import WORKING_DIRECTORY, Execution, FileStat, Listing
 from codecove.sandbox.lifecycle import Lifecycle, State, Transition
 from codecove.sandbox.limits import Limits
+from codecove.sandbox.status import file_stat
 
 _log = logging.getLogger(__name__)
 
@@ -166,7 +165,7 @@ class LocalContainer:
             payload = encode_path(path, follow=follow)
         async with self._awake("stat"):
             answer = await self._agent.ask(Request.STAT, payload, FileExchange(path, Answer.STATUS))
-        return _file_stat(path.rstrip("/").rpartition("/")[2] or "/", decode_status(answer))
+        return file_stat(path.rstrip("/").rpartition("/")[2] or "/", decode_status(answer))
 
     async def list_directory(self, path: str, *, limit: int) -> Listing:
         """See `host.Container`."""
@@ -174,7 +173,7 @@ class LocalContainer:
             payload = encode_list(path, limit)
         async with self._awake("list"):
             entries, truncated = await self._agent.ask(Request.LIST, payload, ListExchange(path, limit))
-        return Listing([_file_stat(name, status) for name, status in entries], truncated)
+        return Listing([file_stat(name, status) for name, status in entries], truncated)
 
     async def read_file(self, path: str, *, limit: int) -> bytes:
         """See `host.Container`."""
@@ -392,15 +391,3 @@ async def _parts(data: AsyncIterable[bytes] | bytes) -> AsyncIterator[bytes]:
 def _return_code(wait_status: int) -> int:
     code = os.waitstatus_to_exitcode(wait_status)
     return code if code >= 0 else 128 - code
-
-
-def _file_stat(name: str, status: Status) -> FileStat:
-    return FileStat(name, _kind(status.mode), status.size, status.mtime_ns, status.inode, status.links)
-
-
-def _kind(mode: int) -> FileKind:
-    if stat.S_ISREG(mode):
-        return "file"
-    if stat.S_ISDIR(mode):
-        return "directory"
-    return "symlink" if stat.S_ISLNK(mode) else "other"

@@ -17,7 +17,6 @@ from typing import Self
 
 from codecove.sandbox import layer, record
 from codecove.sandbox.agent import AgentConnection
-from codecove.sandbox.commands import CommandFailed
 from codecove.sandbox.container import LocalContainer
 from codecove.sandbox.errors import ContainerUnavailable, SandboxError
 from codecove.sandbox.guestbuild import Built
@@ -76,7 +75,7 @@ class Resident:
         return cls(site, ground, container, kept)
 
     async def boot(self, template: Path) -> None:
-        """Raises `ContainerUnavailable`, `CommandFailed`, `OSError`; then, and when cancelled, `destroy` must follow."""
+        """Raises `ContainerUnavailable`, `CommandFailed`, `OSError`; then and when cancelled `destroy` must follow."""
         await self._site.create(template)
         connection = await self._site.boot(self._record.limits, rootfs=self._ground.rootfs, built=self._ground.built)
         try:
