@@ -81,6 +81,44 @@ print(repr(sys.stdin.read()))
     assert stdout == "__main__ ['<code_execution>'] True\n['Point', 'pickle', 'sys']\nno input\n''\n"
 
 
+NEEDED = ["io", "linecache", "os", "traceback", "types", "token", "enum", "operator", "re", "collections", "ast"]
+
+
+async def test_files_named_like_modules_do_not_touch_a_program_that_does_not_import_them(request_: Request) -> None:
+    await request_.bash("for name in " + " ".join(NEEDED) + "; do echo 'raise SystemExit(__name__)' > $name.py; done")
+    assert (await request_.python("print('fine')"))["stdout"] == "fine\n"
+    content = await request_.python("def broken():\n    return 1 / 0\nbroken()")
+    assert content["return_code"] == 1
+    assert "    return 1 / 0\n" in content["stderr"]
+    assert content["stderr"].endswith("ZeroDivisionError: division by zero\n")
+
+
+@pytest.mark.parametrize("name", ["token", "types", "linecache", "traceback", "re", "enum"])
+async def test_a_program_can_import_its_own_module_whatever_its_name(request_: Request, name: str) -> None:
+    await request_.put(f"/workspace/{name}.py", b"VALUE = 'mine'")
+    content = await request_.python(f"import {name}\nprint({name}.VALUE)\n1 / 0")
+    assert content["stdout"] == "mine\n"
+    assert "    1 / 0\n" in content["stderr"]
+    assert content["stderr"].endswith("ZeroDivisionError: division by zero\n")
+
+
+async def test_a_directory_named_like_a_module_hides_nothing(request_: Request) -> None:
+    await request_.bash("mkdir re collections token")
+    code = "import re, collections.abc, tokenize\nprint(re.sub('a', 'b', 'aa'), collections.Counter('aa'))"
+    assert (await request_.python(code))["stdout"] == "bb Counter({'a': 2})\n"
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["mkfifo copy", "ln -s /workspace/data copy", "ln /workspace/data copy", "mkdir copy", "touch copy; chmod 0 copy"],
+)
+async def test_nothing_in_the_place_of_the_copy_does_harm(request_: Request, place: str) -> None:
+    await request_.put("/workspace/data", b"precious")
+    await request_.bash("cd /tmp; rm -rf code_execution.py; " + place.replace("copy", "code_execution.py"))
+    assert (await request_.python("print('fine')"))["stdout"] == "fine\n"
+    assert await request_.get("/workspace/data") == b"precious"
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 async def test_multiprocessing_works(request_: Request, method: str) -> None:
     code = f"""
