@@ -50,6 +50,15 @@ async def test_reading_stops_at_the_limit(shell: Shell) -> None:
     assert await shell.container.read_file("/tmp/long", limit=4) == b"0123"
 
 
+async def test_a_file_of_proc_is_read_though_its_size_is_0(shell: Shell) -> None:
+    assert (await shell.container.stat("/proc/cpuinfo")).size == 0
+    data = await shell.container.read_file("/proc/cpuinfo", limit=2**20)
+    assert data.startswith(b"processor")
+    assert data.endswith(b"\n")
+    assert len(await shell.container.read_file("/proc/cpuinfo", limit=5)) == 5
+    assert await collect(shell.container.stream_file("/proc/cpuinfo")) == b""
+
+
 @pytest.mark.parametrize("name", STRANGE_NAMES)
 async def test_strange_names(shell: Shell, name: str) -> None:
     await shell.container.make_directory("/tmp/strange")

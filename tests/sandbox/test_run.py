@@ -34,10 +34,31 @@ async def test_program_that_may_not_be_run(shell: Shell) -> None:
     assert result.return_code == 126
 
 
-async def test_working_directory_that_is_not_there(shell: Shell) -> None:
-    result = await shell.container.run(["true"], env={}, timeout=5, cwd="/nowhere")
-    assert result.return_code == 127
-    assert b"/nowhere" in result.stderr.head
+async def test_a_working_directory_that_is_not_there_is_replaced_by_the_root(shell: Shell) -> None:
+    result = await shell.container.run(["pwd"], env={}, timeout=5, cwd="/nowhere")
+    assert result.return_code == 0
+    assert result.stdout.head == b"/\n"
+    assert result.stderr.head == b"/nowhere: No such file or directory, started in / instead\n"
+
+
+async def test_a_working_directory_shut_by_a_program_can_be_opened_again(shell: Shell) -> None:
+    await shell.output("chmod 000 /workspace")
+    result = await shell("pwd; chmod 755 /workspace")
+    assert result.stdout.head == b"/\n"
+    assert result.stderr.head == b"/workspace: Permission denied, started in / instead\n"
+    assert await shell.output("pwd") == "/workspace\n"
+
+
+async def test_symbolic_links_are_listed_and_copied_without_complaints(shell: Shell) -> None:
+    copying = "import shutil; shutil.copytree('links', 'python', symlinks=True)"
+    script = f"""cd /tmp; mkdir links; ln -s /etc/passwd links/file; ln -s /nowhere links/dangling
+        ls -la links; cp -a links copy; tar cf links.tar links; tar -C copy -xf links.tar; python3 -c "{copying}"
+        mv links/file /dev/shm/; ls -l /dev/shm/file copy/links python /bin/
+        rm -r links copy python links.tar /dev/shm/file"""
+    result = await shell(script)
+    assert result.return_code == 0
+    assert result.stderr.head == b""
+    assert result.stdout.head.count(b"-> /etc/passwd\n") == 4
 
 
 async def test_environment_is_the_base_and_what_is_added(shell: Shell) -> None:

@@ -40,6 +40,14 @@ def test_a_path_is_read_as_a_shell_would(given: str, path: str) -> None:
 
 @sandbox
 @in_session
+async def test_a_file_of_proc_is_viewed(request_: Request) -> None:
+    content = await request_.edit("view", "/proc/cpuinfo")
+    assert content["content"].startswith("processor")
+    assert content["total_lines"] > 1
+
+
+@sandbox
+@in_session
 async def test_create_makes_parents_and_says_whether_the_file_was_there(request_: Request) -> None:
     assert await request_.edit("create", "a/b/c.txt", file_text="ü\r\nno end") == {
         "type": "text_editor_code_execution_create_result",

@@ -287,7 +287,9 @@ class LocalContainer:
             file = self._agent.send(Request.OPEN_READ, payload, opened)
             try:
                 left = decode_number(await opened.result, "<Q")
-                left = left if limit is None else min(left, limit)
+                if limit is not None:
+                    # A file in /proc has content, and 0 as its size.
+                    left = min(left or limit, limit)
                 while left > 0:
                     count = min(left, CHUNK)
                     answer = FileExchange(path, Answer.DATA)

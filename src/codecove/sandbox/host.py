@@ -85,7 +85,8 @@ class Container(Protocol):
         """Run one command to its end. `env` adds to the base environment (PATH, HOME, LANG, USER …).
 
         What it leaves in the background goes on running and does not hold the call open, unless the time
-        is up: then everything that this command started is killed within a second.
+        is up: then everything that this command started is killed within a second. Without a `cwd` that
+        can be entered it starts in `/`, after a line on stderr.
         """
         ...
 
@@ -98,7 +99,10 @@ class Container(Protocol):
         ...
 
     async def read_file(self, path: str, *, limit: int) -> bytes:
-        """The first `limit` bytes of a regular file (EINVAL for any other kind). Raises `GuestFileError`."""
+        """The first `limit` bytes of a regular file (EINVAL for any other kind). Raises `GuestFileError`.
+
+        A file that says its size is 0 is read nevertheless: those in /proc say so.
+        """
         ...
 
     def stream_file(self, path: str, *, follow: bool = True) -> AsyncIterator[bytes]:

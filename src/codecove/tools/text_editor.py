@@ -87,7 +87,7 @@ def _view(fields: dict[str, Any]) -> _Act:
             return _text_result(select_lines(await list_two_levels(container, path), None))
         _require_file(path, stat.kind)
         data = await container.read_file(path, limit=MAX_FILE)
-        return await asyncio.to_thread(_view_of, path, data, lines, stat.size <= MAX_FILE)
+        return await asyncio.to_thread(_view_of, path, data, lines, len(data) < MAX_FILE or stat.size == MAX_FILE)
 
     return act
 

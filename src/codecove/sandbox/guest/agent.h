@@ -58,6 +58,7 @@ struct program {
 pid_t start(const struct program *, int *failure);
 
 /* filter.c */
+void prepare_filter(void); /* once, before the first set_filter: looks for the runtime's flaws */
 int set_filter(void); /* for the calling process and all it starts; 0, or -1 and errno */
 
 /* processes.c */

@@ -70,6 +70,13 @@ static void execute(const struct program *program) {
     errno = worst;
 }
 
+/* A program may take away the directory that all later ones start in. They must be able to repair that. */
+static void enter(const char *directory) {
+    if (chdir(directory) == 0) return;
+    dprintf(STDERR_FILENO, "%s: %s, started in / instead\n", directory, strerror(errno));
+    if (chdir("/") != 0) fail("/");
+}
+
 static _Noreturn void child(const struct program *program) {
     setsid();
     for (int fd = 0; fd < 3; fd++)
@@ -82,7 +89,7 @@ static _Noreturn void child(const struct program *program) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (chdir(program->cwd) != 0) fail(program->cwd);
+    enter(program->cwd);
     execute(program);
     fail(program->argv[0]);
     _exit(127);
