@@ -1,6 +1,6 @@
 """How long the sandbox takes, against crun and against the same programs without any sandbox.
 
-    python bench/sandbox.py --rootfs DIRECTORY [--requests N] [--json FILE]
+    python bench/sandbox.py [--rootfs DIRECTORY] [--requests N] [--json FILE]
 
 The systems take turns request by request, so that what else the machine does hits all alike. "tight" is back to back,
 "think" has a pause of 200 ms before each request, which is how a model uses a container.
@@ -22,7 +22,9 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from codecove.images.library import Library
 from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.settings import Settings
 
 THINK_SECONDS = 0.2
 SYSTEM_PROGRAMS = {"PATH": "/usr/bin:/bin"}
@@ -118,11 +120,12 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rootfs", type=Path, required=True, help="root file system of an image")
+    parser.add_argument("--rootfs", type=Path, help="root file system of an image (default: the built one)")
     parser.add_argument("--requests", type=int, default=100, help="requests of each kind (default 100)")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
-    taken = asyncio.run(measure(arguments.rootfs, arguments.requests))
+    rootfs = arguments.rootfs or Library(Settings().image_dir).resolve().rootfs
+    taken = asyncio.run(measure(rootfs, arguments.requests))
     report = {what: {name: summary(values) for name, values in by.items()} for what, by in taken.items()}
     print(f"{'milliseconds':26} {'':8} {'median':>8} {'p90':>8} {'p99':>8}  of native")
     for what, by in report.items():
