@@ -61,12 +61,8 @@ class Records:
         if not ids.is_valid("container", container_id):
             return None
         async with self._database.write() as session:
-            row = await session.scalar(
-                select(ContainerRow)
-                .where(ContainerRow.id == container_id, ContainerRow.workspace_id == caller.workspace_id)
-                .with_for_update(key_share=True)
-            )
-            if row is None or row.state == "deleted":
+            row = await _owned(session, caller, container_id)
+            if row is None:
                 return None
             expired_now = False
             if row.state == "running":
@@ -124,12 +120,8 @@ class Records:
         if not ids.is_valid("container", container_id):
             return False
         async with self._database.write() as session:
-            row = await session.scalar(
-                select(ContainerRow)
-                .where(ContainerRow.id == container_id, ContainerRow.workspace_id == caller.workspace_id)
-                .with_for_update(key_share=True)
-            )
-            if row is None or row.state == "deleted":
+            row = await _owned(session, caller, container_id)
+            if row is None:
                 return False
             row.state, row.ended_at = "deleted", row.ended_at or now
             session.add(_event(container_id, now, "deleted", reason))
@@ -191,6 +183,16 @@ class Records:
                 .join(ContainerRow, ContainerRow.id == CallRow.container_id)
                 .where(CallRow.call_id == call_id, ContainerRow.workspace_id == caller.workspace_id)
             )
+
+
+async def _owned(session: AsyncSession, caller: Caller, container_id: str) -> ContainerRow | None:
+    """The row of a container that the caller's workspace has and has not deleted, locked for this transaction."""
+    row: ContainerRow | None = await session.scalar(
+        select(ContainerRow)
+        .where(ContainerRow.id == container_id, ContainerRow.workspace_id == caller.workspace_id)
+        .with_for_update(key_share=True)
+    )
+    return None if row is None or row.state == "deleted" else row
 
 
 async def _lock(session: AsyncSession, container_id: str) -> None:
