@@ -52,13 +52,9 @@ async def uncancelled(work: Coroutine[Any, Any, T]) -> T:
     cancelled = None
     while not task.done():
         try:
-            await asyncio.shield(task)
+            await asyncio.wait([task])  # which neither cancels the task nor raises what it raised
         except asyncio.CancelledError as error:
-            if task.cancelled():
-                raise
             cancelled = error
-        except BaseException:  # noqa: BLE001, S110 - raised by result() below
-            pass
     if cancelled is not None:
         raise cancelled
     return task.result()
