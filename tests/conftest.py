@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--api-key", help="a key it accepts")
     group.addoption("--report", action="store_true", help="write docs/compatibility.md from this run")
     group.addoption("--upstream-port", type=int, default=0, help="port of the scripted model (its key: upstream-key)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary files of one run: apart from those of other runs at the same time, and gone when it ends.
+
+    pytest's own directory is shared by all runs of a user, and one that keeps nothing clears it for all of them.
+    """
+    if hasattr(config, "workerinput"):
+        return  # a worker's are within those of the run that started it
+    root = tempfile.mkdtemp(prefix="codecove-tests-")
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = root
+    config.add_cleanup(lambda: shutil.rmtree(root, ignore_errors=True))
 
 
 @pytest.fixture(autouse=True)
