@@ -78,6 +78,11 @@ async def _build(settings: Settings, stopping: asyncio.Event, stack: AsyncExitSt
         await blobs.check()
     except (DatabaseInUse, UnsupportedPlace, BlobStoreUnavailable) as error:
         raise CannotStart(str(error)) from error
+    if database.unfinished:
+        _log.warning(
+            "once no older version is to come back on this database: cove database upgrade",
+            post_steps=database.unfinished,
+        )
     keys = Keys(database)
     await keys.ensure(settings.api_key.get_secret_value() if settings.api_key else None)
     if not any(key.revoked_at is None for key in await keys.list()):
@@ -123,12 +128,13 @@ async def _build(settings: Settings, stopping: asyncio.Event, stack: AsyncExitSt
 async def open_database(settings: Settings, stack: AsyncExitStack) -> Database:
     """The database that the settings name, open until the stack is closed. Raises `CannotStart`."""
     try:
-        return await stack.enter_async_context(Database(_database_url(settings)))
+        return await stack.enter_async_context(Database(database_url(settings)))
     except (UnsupportedDatabase, DatabaseUnavailable) as error:
         raise CannotStart(str(error)) from error
 
 
-def _database_url(settings: Settings) -> URL | str:
+def database_url(settings: Settings) -> URL | str:
+    """The URL of the database that the settings name."""
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     return URL.create("sqlite", database=str(database_path(settings)))

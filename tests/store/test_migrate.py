@@ -13,15 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from codecove.store.address import address
 from codecove.store.database import Database
-from codecove.store.migrate import upgrade
+from codecove.store.migrate import prepare
 from codecove.store.tables import Table
 from codecove.workspaces import DEFAULT_WORKSPACE_ID
 
 UPGRADE = """
 import sys
 from codecove.store.address import address
-from codecove.store.migrate import upgrade
-upgrade(address(sys.argv[1]))
+from codecove.store.migrate import prepare
+prepare(address(sys.argv[1]))
 """
 
 
@@ -87,7 +87,7 @@ async def test_an_sqlite_file_is_in_wal_mode(tmp_path: Path) -> None:
 def test_a_directory_with_odd_characters_in_its_name_does(tmp_path: Path) -> None:
     odd = tmp_path / "100% ünïcode"
     odd.mkdir()
-    upgrade(address(URL.create("sqlite", database=str(odd / "codecove.db"))))
+    prepare(address(URL.create("sqlite", database=str(odd / "codecove.db"))))
     assert (odd / "codecove.db").exists()
 
 

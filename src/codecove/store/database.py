@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from codecove.store.address import Address, address
 from codecove.store.claim import hold
 from codecove.store.finish import finish
-from codecove.store.migrate import upgrade
+from codecove.store.migrate import prepare
+from codecove.store.steps import SchemaMismatch
 
 _WRITES = "codecove_writes"
 _CONNECTIONS = 10
@@ -23,7 +24,7 @@ class DatabaseUnavailable(Exception):
 
 
 class Database:
-    """A database, migrated to the current schema when entered.
+    """A database, migrated when entered to a schema that this version works with.
 
     What uses a transaction is decorated with `@to_the_end`, so that no transaction is ever cancelled: the driver
     answers a cancellation by closing the connection, and SQLite keeps a closed connection's locks for as long as
@@ -34,16 +35,19 @@ class Database:
         """`url` is as `store/address.py` says. Raises `UnsupportedDatabase`."""
         self._address = address(url)
         self._engine: AsyncEngine | None = None
+        self.unfinished: list[str] = []
+        """The post-steps (`store/steps.py`) that an operator has still to apply."""
         # SQLite has one writer at a time and lets the others poll. Waiting here is fair and costs no thread.
         self._writer = asyncio.Lock() if self._address.is_sqlite else None
 
     async def __aenter__(self) -> Self:
         """Raises `DatabaseUnavailable`."""
         try:
-            await finish(asyncio.to_thread(upgrade, self._address))
-        except (OSError, SQLAlchemyError) as error:
+            found = await finish(asyncio.to_thread(prepare, self._address))
+        except (OSError, SQLAlchemyError, SchemaMismatch) as error:
             cause = error.__cause__ or error
             raise DatabaseUnavailable(f"the database can't be used: {cause}") from error
+        self.unfinished = [] if found.is_new else [step.id for step in found.pending_in("post")]
         self._engine = _engine(self._address)
         return self
 
