@@ -14,6 +14,8 @@ from typing import Final
 
 _ROOT: Final = Path("/sys/fs/cgroup")
 _CONTROLLERS: Final = ("memory", "cpu", "pids", "freezer")
+_ACCOUNTING: Final = "cpuacct"
+"""Of version 1, where `cpu` limits and this counts. Often, but not always, they are one hierarchy."""
 _PERIOD_MICROSECONDS: Final = 20_000
 """Short, so that a container that has used up its share of one period waits at most that long for the next."""
 
@@ -30,7 +32,7 @@ class Hierarchies:
     @property
     def roots(self) -> Sequence[Path]:
         """The directories below which a container has a group."""
-        return [_ROOT] if self.unified else [_ROOT / name for name in _CONTROLLERS]
+        return [_ROOT] if self.unified else [_ROOT / name for name in (*_CONTROLLERS, _ACCOUNTING)]
 
     @property
     def every_root(self) -> Sequence[Path]:
@@ -82,6 +84,13 @@ class Cgroup:
         counted = ("anon", "shmem") if self._hierarchies.unified else ("total_rss", "total_shmem")
         fields = dict(line.split() for line in self._read("memory", "memory.stat").splitlines())
         return sum(int(fields[name]) for name in counted)
+
+    def cpu_seconds(self) -> float:
+        """CPU time that its processes, ended ones too, have taken since it was made."""
+        if not self._hierarchies.unified:
+            return int(self._read(_ACCOUNTING, "cpuacct.usage")) / 1e9
+        fields = dict(line.split() for line in self._read("cpu", "cpu.stat").splitlines())
+        return int(fields["usage_usec"]) / 1e6
 
     def processes(self) -> list[int]:
         """The pids in it; none if it does not exist."""

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import errno
 import logging
-import os
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -17,36 +15,21 @@ from collections.abc import (
     Sequence,
 )
 
-from codecove.sandbox import memory
+from codecove.sandbox import guestfiles, memory
 from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.cgroup import Cgroup
-from codecove.sandbox.commands import uncancelled
 from codecove.sandbox.environment import BASE_ENVIRONMENT
-from codecove.sandbox.errors import ContainerUnavailable, GuestFileError
-from codecove.sandbox.exchanges import ExecutionExchange, FileExchange, ListExchange, VictimExchange, chunks
-from codecove.sandbox.frames import (
-    CHUNK,
-    Answer,
-    Exit,
-    Program,
-    Request,
-    decode_number,
-    decode_status,
-    encode_count,
-    encode_list,
-    encode_path,
-    encode_program,
-    encode_string,
-)
+from codecove.sandbox.errors import ContainerUnavailable
+from codecove.sandbox.exchanges import ExecutionExchange, VictimExchange
+from codecove.sandbox.executing import execute, return_code
+from codecove.sandbox.frames import Program, Request, encode_program
 from codecove.sandbox.host import WORKING_DIRECTORY, Execution, FileStat, Listing
 from codecove.sandbox.lifecycle import Lifecycle, State, Transition
 from codecove.sandbox.limits import Limits
-from codecove.sandbox.status import file_stat
+from codecove.sandbox.metering import Meter
 
 _log = logging.getLogger(__name__)
 
-_STOP_SECONDS = 5.0
-"""An agent that has not killed an execution's processes by then has lost control: the container goes."""
 FREEZE_SECONDS = 1.0
 """Idle time after which a container is frozen."""
 FREEZE_BACKGROUND_SECONDS = 300.0
@@ -78,6 +61,7 @@ class LocalContainer:
         self._users = 0
         self._background = False
         self._guard = memory.MemoryGuard(limits.memory_bytes)
+        self._meter = Meter(cgroup)
         self._lifecycle = Lifecycle(begin)
         self._idle_since = begin.at
         self._attendant: asyncio.Task[None] | None = None
@@ -134,46 +118,35 @@ class LocalContainer:
             processes=self._limits.processes,
         )
         payload = encode_program(program)
-        async with self._turn, self._awake("execution"):
+        async with self._turn, self._awake("execution") as agent:
             began = time.monotonic()
+            with self._group_errors(agent):
+                self._meter.begin()
             exchange = ExecutionExchange(head, tail)
-            request = self._agent.send(Request.SPAWN, payload, exchange)
-            timed_out = False
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._feed(request, exchange, stdin)
-                    end = await asyncio.shield(exchange.result)
-            except TimeoutError:
-                timed_out = True
-                end = await self._stop(request, exchange)
-            except asyncio.CancelledError:
-                await uncancelled(self._stop(request, exchange))
-                raise
+            end, timed_out = await execute(agent, payload, exchange, timeout=timeout, stdin=stdin)
             self._background = end.background
+            with self._group_errors(agent):
+                usage = self._meter.end()
             return Execution(
                 stdout=exchange.stdout(end),
                 stderr=exchange.stderr(end),
-                return_code=_return_code(end.wait_status),
+                return_code=return_code(end.wait_status),
                 timed_out=timed_out,
                 out_of_memory=end.out_of_memory,
                 seconds=time.monotonic() - began,
+                cpu_seconds=usage.cpu_seconds,
+                peak_memory_bytes=usage.peak_memory_bytes,
             )
 
     async def stat(self, path: str, *, follow: bool = True) -> FileStat:
         """See `host.Container`."""
-        with _path_errors(path):
-            payload = encode_path(path, follow=follow)
-        async with self._awake("stat"):
-            answer = await self._agent.ask(Request.STAT, payload, FileExchange(path, Answer.STATUS))
-        return file_stat(path.rstrip("/").rpartition("/")[2] or "/", decode_status(answer))
+        async with self._awake("stat") as agent:
+            return await guestfiles.stat(agent, path, follow=follow)
 
     async def list_directory(self, path: str, *, limit: int) -> Listing:
         """See `host.Container`."""
-        with _path_errors(path):
-            payload = encode_list(path, limit)
-        async with self._awake("list"):
-            entries, truncated = await self._agent.ask(Request.LIST, payload, ListExchange(path, limit))
-        return Listing([file_stat(name, status) for name, status in entries], truncated)
+        async with self._awake("list") as agent:
+            return await guestfiles.list_directory(agent, path, limit=limit)
 
     async def read_file(self, path: str, *, limit: int) -> bytes:
         """See `host.Container`."""
@@ -189,28 +162,13 @@ class LocalContainer:
 
     async def write_file(self, path: str, data: AsyncIterable[bytes] | bytes) -> None:
         """See `host.Container`."""
-        with _path_errors(path):
-            payload = encode_string(path)
-        async with self._awake("write"):
-            opened = FileExchange(path, Answer.OPENED)
-            file = self._agent.send(Request.OPEN_WRITE, payload, opened)
-            closed = FileExchange(path, Answer.DONE)
-            try:
-                await opened.result
-                async for part in _parts(data):
-                    for chunk in chunks(part):
-                        written = FileExchange(path, Answer.DONE)
-                        await self._agent.ask(Request.WRITE, chunk, written, request_id=file)
-            finally:
-                self._agent.send(Request.CLOSE, b"", closed, request_id=file)
-            await closed.result
+        async with self._awake("write") as agent:
+            await guestfiles.write(agent, path, data)
 
     async def make_directory(self, path: str) -> None:
         """See `host.Container`."""
-        with _path_errors(path):
-            payload = encode_string(path)
-        async with self._awake("make directory"):
-            await self._agent.ask(Request.MAKE_DIRECTORY, payload, FileExchange(path, Answer.DONE))
+        async with self._awake("make directory") as agent:
+            await guestfiles.make_directory(agent, path)
 
     def begin_wake(self) -> None:
         """From asleep to waking."""
@@ -280,50 +238,24 @@ class LocalContainer:
         self._cgroup.kill()
 
     async def _read(self, path: str, *, follow: bool, limit: int | None) -> AsyncGenerator[bytes, None]:
-        with _path_errors(path):
-            payload = encode_path(path, follow=follow)
-        async with self._awake("read"):
-            opened = FileExchange(path, Answer.OPENED)
-            file = self._agent.send(Request.OPEN_READ, payload, opened)
-            try:
-                left = decode_number(await opened.result, "<Q")
-                if limit is not None:
-                    # A file in /proc has content, and 0 as its size.
-                    left = min(left or limit, limit)
-                while left > 0:
-                    count = min(left, CHUNK)
-                    answer = FileExchange(path, Answer.DATA)
-                    data = await self._agent.ask(Request.READ, encode_count(count), answer, request_id=file)
-                    if not data:
-                        break
-                    left -= len(data)
-                    yield data[:count]
-            finally:
-                closed = FileExchange(path, Answer.DONE)
-                self._agent.send(Request.CLOSE, b"", closed, request_id=file)
+        async with (
+            self._awake("read") as agent,
+            contextlib.aclosing(guestfiles.read(agent, path, follow=follow, limit=limit)) as parts,
+        ):
+            async for part in parts:
+                yield part
 
-    async def _feed(self, request: int, exchange: ExecutionExchange, stdin: bytes) -> None:
-        if not stdin:
-            return
-        for chunk in [*chunks(stdin), b""]:
-            if exchange.finished:
-                return
-            taken = exchange.expect_input_taken()
-            self._agent.send_more(Request.STDIN, request, chunk)
-            await taken
-
-    async def _stop(self, request: int, exchange: ExecutionExchange) -> Exit:
-        """Kill all that the execution has started."""
-        self._agent.send_more(Request.KILL, request)
+    @contextlib.contextmanager
+    def _group_errors(self, agent: AgentConnection) -> Iterator[None]:
+        """Without its control group nothing holds a container to its limits."""
         try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                return await asyncio.shield(exchange.result)
-        except TimeoutError:
-            self._agent.end(f"the guest agent did not stop an execution within {_STOP_SECONDS:.0f} s")
-            raise self._agent.failure() from None
+            yield
+        except OSError as error:
+            agent.end(f"the control group is gone: {error}")
+            raise agent.failure() from error
 
     @contextlib.asynccontextmanager
-    async def _awake(self, cause: str) -> AsyncIterator[None]:
+    async def _awake(self, cause: str) -> AsyncIterator[AgentConnection]:
         """Thawed and busy as long as this is held by anyone."""
         while self.state in (State.SLEEPING, State.ASLEEP, State.WAKING):
             await self._wake(self._id)
@@ -336,7 +268,7 @@ class LocalContainer:
             self._go(State.BUSY, cause)
         self._users += 1
         try:
-            yield
+            yield self._agent
         finally:
             self._users -= 1
             if self._users == 0 and not self._lifecycle.is_over:
@@ -353,11 +285,10 @@ class LocalContainer:
                     return
         except ContainerUnavailable as error:
             _log.info("%s: %s", self._id, error)
-        except OSError as error:
-            self._agent.end(f"the control group is gone: {error}")
 
     async def _watch_memory(self) -> None:
-        in_use = self._cgroup.memory_in_use()
+        with self._group_errors(self._agent):
+            in_use = self._meter.look()
         if not self._guard.must_kill(in_use, time.monotonic()):
             return
         pid = await self._agent.ask(Request.KILL_BIGGEST, b"", VictimExchange())
@@ -371,25 +302,3 @@ class LocalContainer:
         self._cgroup.freeze()
         self._go(State.FROZEN, "idle")
         return True
-
-
-@contextlib.contextmanager
-def _path_errors(path: str) -> Iterator[None]:
-    """A path that can't be sent is one that can't exist."""
-    try:
-        yield
-    except ValueError:
-        raise GuestFileError(errno.EINVAL, path) from None
-
-
-async def _parts(data: AsyncIterable[bytes] | bytes) -> AsyncIterator[bytes]:
-    if isinstance(data, bytes):
-        yield data
-        return
-    async for part in data:
-        yield part
-
-
-def _return_code(wait_status: int) -> int:
-    code = os.waitstatus_to_exitcode(wait_status)
-    return code if code >= 0 else 128 - code

@@ -60,6 +60,13 @@ class Execution:
     """A process of it was killed for memory (its return code is then 137)."""
     seconds: float
     """Wall clock, from the request to the end."""
+    cpu_seconds: float
+    """CPU time of the whole container meanwhile: the command, the sandbox around it, what runs in the background."""
+    peak_memory_bytes: int
+    """The most memory that the whole container had in use meanwhile, without cached files: what its limit is on.
+
+    Looked at every 25 ms, and at the beginning and the end: a shorter peak may be higher.
+    """
 
 
 class Container(Protocol):

@@ -1,0 +1,59 @@
+"""One command in a container, over its guest agent, to its end."""
+
+import asyncio
+import os
+
+from codecove.sandbox.agent import AgentConnection
+from codecove.sandbox.commands import uncancelled
+from codecove.sandbox.exchanges import ExecutionExchange, chunks
+from codecove.sandbox.frames import Exit, Request
+
+_STOP_SECONDS = 5.0
+"""An agent that has not killed an execution's processes by then has lost control: the container goes."""
+
+
+async def execute(
+    agent: AgentConnection, program: bytes, exchange: ExecutionExchange, *, timeout: float, stdin: bytes
+) -> tuple[Exit, bool]:
+    """Run an encoded `Program`. Returns how it ended, and whether its time was up.
+
+    Then, and when this is cancelled, all that it has started is killed. Raises `ContainerUnavailable`.
+    """
+    request = agent.send(Request.SPAWN, program, exchange)
+    try:
+        async with asyncio.timeout(timeout):
+            await _feed(agent, request, exchange, stdin)
+            return await asyncio.shield(exchange.result), False
+    except TimeoutError:
+        return await _stop(agent, request, exchange), True
+    except asyncio.CancelledError:
+        await uncancelled(_stop(agent, request, exchange))
+        raise
+
+
+async def _feed(agent: AgentConnection, request: int, exchange: ExecutionExchange, stdin: bytes) -> None:
+    if not stdin:
+        return
+    for chunk in [*chunks(stdin), b""]:
+        if exchange.finished:
+            return
+        taken = exchange.expect_input_taken()
+        agent.send_more(Request.STDIN, request, chunk)
+        await taken
+
+
+async def _stop(agent: AgentConnection, request: int, exchange: ExecutionExchange) -> Exit:
+    """Kill all that the execution has started."""
+    agent.send_more(Request.KILL, request)
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            return await asyncio.shield(exchange.result)
+    except TimeoutError:
+        agent.end(f"the guest agent did not stop an execution within {_STOP_SECONDS:.0f} s")
+        raise agent.failure() from None
+
+
+def return_code(wait_status: int) -> int:
+    """The exit status; 128 + n for a process killed by signal n."""
+    code = os.waitstatus_to_exitcode(wait_status)
+    return code if code >= 0 else 128 - code

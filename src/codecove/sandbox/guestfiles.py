@@ -1,0 +1,103 @@
+"""Files in a container, over its guest agent. See `host.Container` for what each call does."""
+
+import contextlib
+import errno
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+
+from codecove.sandbox.agent import AgentConnection
+from codecove.sandbox.errors import GuestFileError
+from codecove.sandbox.exchanges import FileExchange, ListExchange, chunks
+from codecove.sandbox.frames import (
+    CHUNK,
+    Answer,
+    Request,
+    decode_number,
+    decode_status,
+    encode_count,
+    encode_list,
+    encode_path,
+    encode_string,
+)
+from codecove.sandbox.host import FileStat, Listing
+from codecove.sandbox.status import file_stat
+
+
+async def stat(agent: AgentConnection, path: str, *, follow: bool) -> FileStat:
+    """Raises `GuestFileError`, `ContainerUnavailable`, as all here do."""
+    with _path_errors(path):
+        payload = encode_path(path, follow=follow)
+    answer = await agent.ask(Request.STAT, payload, FileExchange(path, Answer.STATUS))
+    return file_stat(path.rstrip("/").rpartition("/")[2] or "/", decode_status(answer))
+
+
+async def list_directory(agent: AgentConnection, path: str, *, limit: int) -> Listing:
+    """At most `limit` entries."""
+    with _path_errors(path):
+        payload = encode_list(path, limit)
+    entries, truncated = await agent.ask(Request.LIST, payload, ListExchange(path, limit))
+    return Listing([file_stat(name, status) for name, status in entries], truncated)
+
+
+async def make_directory(agent: AgentConnection, path: str) -> None:
+    """And its parents."""
+    with _path_errors(path):
+        payload = encode_string(path)
+    await agent.ask(Request.MAKE_DIRECTORY, payload, FileExchange(path, Answer.DONE))
+
+
+async def read(agent: AgentConnection, path: str, *, follow: bool, limit: int | None) -> AsyncGenerator[bytes, None]:
+    """The first `limit` bytes, or all that there were when it was opened. Close the generator."""
+    with _path_errors(path):
+        payload = encode_path(path, follow=follow)
+    opened = FileExchange(path, Answer.OPENED)
+    file = agent.send(Request.OPEN_READ, payload, opened)
+    try:
+        left = decode_number(await opened.result, "<Q")
+        if limit is not None:
+            # A file in /proc has content, and 0 as its size.
+            left = min(left or limit, limit)
+        while left > 0:
+            count = min(left, CHUNK)
+            answer = FileExchange(path, Answer.DATA)
+            data = await agent.ask(Request.READ, encode_count(count), answer, request_id=file)
+            if not data:
+                break
+            left -= len(data)
+            yield data[:count]
+    finally:
+        agent.send(Request.CLOSE, b"", FileExchange(path, Answer.DONE), request_id=file)
+
+
+async def write(agent: AgentConnection, path: str, data: AsyncIterable[bytes] | bytes) -> None:
+    """Create or replace a file."""
+    with _path_errors(path):
+        payload = encode_string(path)
+    opened = FileExchange(path, Answer.OPENED)
+    file = agent.send(Request.OPEN_WRITE, payload, opened)
+    closed = FileExchange(path, Answer.DONE)
+    try:
+        await opened.result
+        async for part in _parts(data):
+            for chunk in chunks(part):
+                written = FileExchange(path, Answer.DONE)
+                await agent.ask(Request.WRITE, chunk, written, request_id=file)
+    finally:
+        agent.send(Request.CLOSE, b"", closed, request_id=file)
+    await closed.result
+
+
+@contextlib.contextmanager
+def _path_errors(path: str) -> Iterator[None]:
+    """A path that can't be sent is one that can't exist."""
+    try:
+        yield
+    except ValueError:
+        raise GuestFileError(errno.EINVAL, path) from None
+
+
+async def _parts(data: AsyncIterable[bytes] | bytes) -> AsyncIterator[bytes]:
+    if isinstance(data, bytes):
+        yield data
+        return
+    async for part in data:
+        yield part
