@@ -12,20 +12,26 @@ Role = Literal["user", "admin"]
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """What a workspace may use. None: no limit but the server's own."""
+    """What a workspace, or one of its keys, may use. None: no limit but the next wider one."""
 
     containers: int | None = None
     """Running at once."""
     executions: int | None = None
     """Running at once."""
     requests_per_minute: int | None = None
+    execution_seconds_per_day: int | None = None
+    """Of the day in UTC."""
+    storage_bytes: int | None = None
+    """Of files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request: the workspace that it works in, and the key."""
+    """Who sent a request: the workspace that it works in, and the key. It is held to the quotas of both."""
 
     workspace_id: str
     key_id: str
     role: Role = "user"
     quotas: Quotas = Quotas()
+    """The workspace's."""
+    key_quotas: Quotas = Quotas()

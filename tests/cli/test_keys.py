@@ -30,6 +30,27 @@ def test_a_key_is_made_listed_and_revoked(tmp_path: Path) -> None:
     assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
 
 
+def test_quotas_of_a_key_are_set_one_by_one(tmp_path: Path) -> None:
+    keys(tmp_path, "create", "laptop", "--containers", "12345", "--storage", "3GiB")
+    key_id = next(word for word in keys(tmp_path, "list").split() if word.startswith("apikey_"))
+    shown = keys(tmp_path, "set", key_id, "--executions", "678", "--containers", "never")
+    assert "678" in shown
+    assert "3.0GiB" in shown
+    assert "12345" not in shown
+    assert keys(tmp_path, "set", key_id) == shown
+
+
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [("--containers", "-1"), ("--executions", "many"), ("--requests-per-minute", "9999999999"), ("--storage", "big")],
+)
+def test_a_quota_that_is_no_number_is_refused_with_its_name(tmp_path: Path, option: str, given: str) -> None:
+    done = invoke("keys", "create", "laptop", option, given, "--data-dir", str(tmp_path))
+    assert done.exit_code == 2
+    assert option in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_secret_is_not_in_the_database(tmp_path: Path) -> None:
     secret = keys(tmp_path, "create", "laptop").strip()
     assert all(secret.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from codecove.errors import Forbidden, InvalidRequest, NotFound, Unauthenticated
@@ -29,9 +31,21 @@ async def test_a_key_opens_its_workspace_with_the_quotas_of_now(workspaces: Work
     made = await workspaces.create("Zuhause", Quotas())
     secret, _ = await Keys(database).create("laptop", workspace_id=made.id)
     assert (await Keys(database).authenticate(secret)).workspace_id == made.id
-    await workspaces.set_quotas("Zuhause", Quotas(executions=2, requests_per_minute=5))
+    await workspaces.set_quotas("Zuhause", lambda _: Quotas(executions=2, requests_per_minute=5))
     caller = await Keys(database).authenticate(secret)
     assert caller.quotas == Quotas(executions=2, requests_per_minute=5)
+
+
+async def test_a_key_has_quotas_of_its_own(workspaces: Workspaces, database: Database) -> None:
+    await workspaces.create("Zuhause", Quotas())
+    keys = Keys(database)
+    secret, key = await keys.create("laptop", quotas=Quotas(containers=1))
+    changed = await keys.set_quotas(key.id, lambda before: replace(before, storage_bytes=10))
+    assert changed.quotas == Quotas(containers=1, storage_bytes=10)
+    caller = await keys.authenticate(secret)
+    assert (caller.quotas, caller.key_quotas) == (Quotas(), changed.quotas)
+    with pytest.raises(NotFound):
+        await keys.set_quotas("apikey_x", lambda before: before)
 
 
 async def test_only_an_admin_enters_another_workspace(workspaces: Workspaces, database: Database) -> None:
@@ -46,7 +60,7 @@ async def test_only_an_admin_enters_another_workspace(workspaces: Workspaces, da
         with pytest.raises(Forbidden):
             await workspaces.enter(user, named)
     with pytest.raises(NotFound):
-        await workspaces.set_quotas("nowhere", Quotas())
+        await workspaces.set_quotas("nowhere", lambda before: before)
 
 
 async def test_the_key_of_the_settings_is_a_users(database: Database) -> None:

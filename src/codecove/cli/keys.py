@@ -1,23 +1,30 @@
 """cove keys: make, list and revoke API keys. Works while the server runs."""
 
-from typing import Annotated
+from collections.abc import Awaitable
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from codecove.cli.database import DataDir, with_database
+from codecove.cli.quotas import HEADINGS, Change, cells, with_quotas
 from codecove.errors import NotFound
 from codecove.store.database import Database
 from codecove.store.keys import Key, Keys
 from codecove.store.workspaces import Workspaces
-from codecove.workspaces import Role
+from codecove.workspaces import Quotas, Role
 
-app = typer.Typer(name="keys", help="Make, list and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(name="keys", help="Make, list and revoke API keys, and say what each may use.", no_args_is_help=True)
+
+T = TypeVar("T")
+_KeyId = Annotated[str, typer.Argument(help="The key's id, as `cove keys list` shows it.")]
 
 
 @app.command()
+@with_quotas
 def create(
+    change: Change,
     name: Annotated[str, typer.Argument(help="What the key is for, such as a person or a program.")],
     workspace: Annotated[str, typer.Option(help="The workspace that it opens: a name or an id.")] = "default",
     role: Annotated[
@@ -29,7 +36,7 @@ def create(
 
     async def make(database: Database) -> tuple[str, Key]:
         found = await Workspaces(database).get(workspace)
-        return await Keys(database).create(name, workspace_id=found.id, role=role)
+        return await Keys(database).create(name, workspace_id=found.id, role=role, quotas=change(Quotas()))
 
     secret, key = with_database(data_dir, make)
     typer.echo(secret)
@@ -62,18 +69,28 @@ def list_keys(
     Console().print(table)
 
 
+@app.command("set")
+@with_quotas
+def set_quotas(change: Change, key_id: _KeyId, data_dir: DataDir = None) -> None:
+    """Change the quotas that are given, from now on, also for a server that runs. Without one: show them.
+
+    A key is held to its own quotas and to its workspace's, whichever is used up first.
+    """
+    key = with_database(data_dir, lambda database: _known(Keys(database).set_quotas(key_id, change)))
+    table = Table("Id", "Name", *HEADINGS)
+    table.add_row(key.id, key.name, *cells(key.quotas))
+    Console().print(table)
+
+
 @app.command()
-def revoke(
-    key_id: Annotated[str, typer.Argument(help="The key's id, as `cove keys list` shows it.")],
-    data_dir: DataDir = None,
-) -> None:
+def revoke(key_id: _KeyId, data_dir: DataDir = None) -> None:
     """Make a key useless from now on, also for a server that runs."""
-
-    async def end(database: Database) -> None:
-        try:
-            await Keys(database).revoke(key_id)
-        except NotFound as error:
-            raise NotFound(f"{error.message}. `cove keys list` shows those there are.") from error
-
-    with_database(data_dir, end)
+    with_database(data_dir, lambda database: _known(Keys(database).revoke(key_id)))
     typer.echo(f"Key {key_id} is revoked.")
+
+
+async def _known(work: Awaitable[T]) -> T:
+    try:
+        return await work
+    except NotFound as error:
+        raise NotFound(f"{error.message}. `cove keys list` shows those there are.") from error

@@ -7,7 +7,7 @@ as random. A key looks like `cove-` and 43 characters of `[A-Za-z0-9_-]`.
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,9 +17,9 @@ from codecove import clock, ids
 from codecove.errors import NotFound, Unauthenticated
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
+from codecove.store.quotas import put_quotas, quotas_of
 from codecove.store.tables import KeyRow, WorkspaceRow
-from codecove.store.workspaces import quotas_of
-from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller, Role
+from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller, Quotas, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Key:
     role: Role
     created_at: datetime
     revoked_at: datetime | None
+    quotas: Quotas
 
 
 class Keys:
@@ -44,11 +45,17 @@ class Keys:
 
     @to_the_end
     async def create(
-        self, name: str, *, workspace_id: str = DEFAULT_WORKSPACE_ID, role: Role = "user"
+        self,
+        name: str,
+        *,
+        workspace_id: str = DEFAULT_WORKSPACE_ID,
+        role: Role = "user",
+        quotas: Quotas = Quotas(),  # noqa: B008 -- it can't be changed
     ) -> tuple[str, Key]:
         """Make a key for a workspace that exists. Returns the secret, which can't be had again, and the key."""
         secret = f"cove-{secrets.token_urlsafe(32)}"
         row = _new_row(name, secret, workspace_id=workspace_id, role=role)
+        put_quotas(quotas, row)
         async with self._database.write() as session:
             session.add(row)
         return secret, _key(row)
@@ -61,12 +68,22 @@ class Keys:
             return [_key(row) for row in rows]
 
     @to_the_end
+    async def set_quotas(self, key_id: str, change: Callable[[Quotas], Quotas]) -> Key:
+        """Change the quotas from now on, also for a server that runs. Raises `NotFound`."""
+        async with self._database.write() as session:
+            row = await session.get(KeyRow, key_id, with_for_update={"key_share": True})
+            if row is None:
+                raise _not_found(key_id)
+            put_quotas(change(quotas_of(row)), row)
+        return _key(row)
+
+    @to_the_end
     async def revoke(self, key_id: str) -> None:
         """Make a key useless from now on; revoking it again changes nothing. Raises `NotFound`."""
         async with self._database.write() as session:
             row = await session.get(KeyRow, key_id, with_for_update={"key_share": True})
             if row is None:
-                raise NotFound(f"no API key {key_id!r}")
+                raise _not_found(key_id)
             row.revoked_at = row.revoked_at or clock.now()
 
     @to_the_end
@@ -83,7 +100,13 @@ class Keys:
         if found is None:
             raise Unauthenticated("invalid x-api-key")
         key, workspace = found
-        return Caller(workspace_id=workspace.id, key_id=key.id, role=key.role, quotas=quotas_of(workspace))
+        return Caller(
+            workspace_id=workspace.id,
+            key_id=key.id,
+            role=key.role,
+            quotas=quotas_of(workspace),
+            key_quotas=quotas_of(key),
+        )
 
     @to_the_end
     async def ensure(self, secret: str | None) -> None:
@@ -105,6 +128,10 @@ class Keys:
                 session.add(_new_row("COVE_API_KEY", secret, from_settings=True))
             else:
                 row.revoked_at = None
+
+
+def _not_found(key_id: str) -> NotFound:
+    return NotFound(f"no API key {key_id!r}")
 
 
 def _hash(secret: str) -> str:
@@ -140,4 +167,5 @@ def _key(row: KeyRow) -> Key:
         role=row.role,
         created_at=row.created_at,
         revoked_at=row.revoked_at,
+        quotas=quotas_of(row),
     )

@@ -61,6 +61,8 @@ class WorkspaceRow(Table):
     max_executions: Mapped[int | None]
     """Running at once."""
     requests_per_minute: Mapped[int | None]
+    execution_seconds_per_day: Mapped[int | None]
+    max_storage_bytes: Mapped[int | None] = mapped_column(BigInteger)
     storage_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     """The sizes of its files, summed."""
 
@@ -78,6 +80,15 @@ class KeyRow(Table):
     role: Mapped[Role] = mapped_column(server_default="user")
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    max_containers: Mapped[int | None]
+    """Running at once. None, here and below: no limit but the workspace's."""
+    max_executions: Mapped[int | None]
+    """Running at once."""
+    requests_per_minute: Mapped[int | None]
+    execution_seconds_per_day: Mapped[int | None]
+    max_storage_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    storage_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """The sizes of the files that came with this key and are still there, summed."""
 
 
 class ContainerRow(Table):
@@ -92,6 +103,8 @@ class ContainerRow(Table):
     """When a request last used it. When it expires follows from this and the policy in force."""
     ended_at: Mapped[datetime | None]
     """When it stopped running, in whatever way."""
+    key_id: Mapped[str | None]
+    """The key that it was made with; None: before keys were recorded."""
 
 
 class ContainerEventRow(Table):
@@ -170,6 +183,8 @@ class FileRow(Table):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
     """From then on it is gone for the API; None: it stays."""
+    key_id: Mapped[str | None]
+    """The key that it came with, whose storage it counts to; None: before keys were recorded."""
 
 
 class DeletedFileRow(Table):

@@ -1,6 +1,6 @@
 """The workspaces of a database, and what each may use."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from codecove import clock, ids
 from codecove.errors import Forbidden, InvalidRequest, NotFound
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
+from codecove.store.quotas import put_quotas, quotas_of
 from codecove.store.tables import WorkspaceRow
 from codecove.workspaces import Caller, Quotas
 
@@ -25,6 +26,8 @@ class Workspace:
     name: str
     created_at: datetime
     quotas: Quotas
+    stored_bytes: int = 0
+    """The sizes of its files, summed."""
 
 
 class Workspaces:
@@ -39,7 +42,7 @@ class Workspaces:
         if not 1 <= len(name) <= _MAX_NAME or not name.isprintable() or ids.is_valid("wrkspc", name):
             raise InvalidRequest(f"name: 1 to {_MAX_NAME} printable characters, and not the form of an id")
         row = WorkspaceRow(id=ids.new("wrkspc"), name=name, created_at=clock.now())
-        _put(quotas, row)
+        put_quotas(quotas, row)
         try:
             async with self._database.write() as session:
                 session.add(row)
@@ -64,13 +67,13 @@ class Workspaces:
         return _workspace(row)
 
     @to_the_end
-    async def set_quotas(self, named: str, quotas: Quotas) -> Workspace:
-        """From now on, also for a server that runs. Raises `NotFound`."""
+    async def set_quotas(self, named: str, change: Callable[[Quotas], Quotas]) -> Workspace:
+        """Change the quotas from now on, also for a server that runs. Raises `NotFound`."""
         async with self._database.write() as session:
             row = await session.scalar(select(WorkspaceRow).where(_is(named)).with_for_update(key_share=True))
             if row is None:
                 raise _not_found(named)
-            _put(quotas, row)
+            put_quotas(change(quotas_of(row)), row)
         return _workspace(row)
 
     async def enter(self, caller: Caller, named: str) -> Caller:
@@ -79,19 +82,6 @@ class Workspaces:
             raise Forbidden("x-cove-workspace: only the key of an admin may work in another workspace")
         workspace = await self.get(named)
         return replace(caller, workspace_id=workspace.id, quotas=workspace.quotas)
-
-
-def quotas_of(row: WorkspaceRow) -> Quotas:
-    """What the workspace may use."""
-    return Quotas(
-        containers=row.max_containers, executions=row.max_executions, requests_per_minute=row.requests_per_minute
-    )
-
-
-def _put(quotas: Quotas, row: WorkspaceRow) -> None:
-    row.max_containers = quotas.containers
-    row.max_executions = quotas.executions
-    row.requests_per_minute = quotas.requests_per_minute
 
 
 def _is(named: str) -> ColumnElement[bool]:
@@ -103,4 +93,10 @@ def _not_found(named: str) -> NotFound:
 
 
 def _workspace(row: WorkspaceRow) -> Workspace:
-    return Workspace(id=row.id, name=row.name, created_at=row.created_at, quotas=quotas_of(row))
+    return Workspace(
+        id=row.id,
+        name=row.name,
+        created_at=row.created_at,
+        quotas=quotas_of(row),
+        stored_bytes=row.storage_bytes or 0,
+    )
