@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 CLEAN := env $(shell env | sed -n 's/^\(ANTHROPIC_[A-Za-z0-9_]*\)=.*/-u \1/p')
 ARGS ?=
 
-.PHONY: help setup setup-tests demo serve test test-llama soak bench lint lock image clean
+.PHONY: help setup setup-tests demo serve test test-llama soak bench bench-peers lint lock image clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -37,6 +37,9 @@ soak: setup-tests ## the long tests: storms, soaks, load
 bench: setup ## how fast it is: the sandbox, and what streaming through the server adds
 	@$(CLEAN) $(PYTHON) bench/sandbox.py $(ARGS)
 	@$(CLEAN) $(PYTHON) bench/streaming.py
+
+bench-peers: setup ## install the other products that the sandbox is measured beside, in .cache/bench
+	@scripts/peers.sh
 
 lint: setup-tests ## ruff and mypy
 	@$(PYTHON) -m ruff check .
