@@ -168,6 +168,11 @@ class Settings(BaseSettings):
     workspace_storage: ByteSize = Field(
         default=ByteSize(100 * 2**30), description="What the files of a workspace may take together."
     )
+    capture_working_directory: bool = Field(
+        default=True,
+        description="Whether files that code saves directly in its working directory are given to the user too, "
+        "not only those in `$OUTPUT_DIR`.",
+    )
     uploads_downloadable: bool = Field(
         default=False, description="Whether clients may download what they have uploaded, beside what code has made."
     )

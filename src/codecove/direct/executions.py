@@ -67,6 +67,7 @@ class Executions:
                     execution_timeout=self._settings.execution_timeout,
                     max_file_size=self._settings.max_file_size,
                     max_output_bytes=self._settings.disk,
+                    capture_working_directory=self._settings.capture_working_directory,
                 ),
             )
             return await session.execute(tool, Call(id=ids.new("srvtoolu"), name=name, input=given))

@@ -1,7 +1,7 @@
 """The files in a container. All is done as the container's user: it has no paths but its own."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -57,12 +57,8 @@ class ContainerFiles:
                     entries = sorted(listing.entries, key=lambda entry: entry.name)
                     yield Directory(path, entries, listing.truncated)
                 else:
-                    data = container.stream_file(path)
-                    try:
+                    async with aclosing(container.stream_file(path)) as data:
                         yield data
-                    finally:
-                        if isinstance(data, AsyncGenerator):
-                            await data.aclose()
 
     async def write(self, caller: Caller, container_id: str, path: str, data: AsyncIterable[bytes]) -> dict[str, Any]:
         """Create or replace a file, making directories as needed; the value is its entry, with its `path`.

@@ -146,6 +146,7 @@ class Messages:
                 request_budget=request.max_execution_duration,
                 max_file_size=settings.max_file_size,
                 max_output_bytes=settings.disk,
+                capture_working_directory=settings.capture_working_directory,
             ),
         )
         return Workshop(tool=declared.tool, session=session, lease=lease)

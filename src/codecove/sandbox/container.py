@@ -156,7 +156,7 @@ class LocalContainer:
                 data += part
         return bytes(data)
 
-    def stream_file(self, path: str, *, follow: bool = True) -> AsyncIterator[bytes]:
+    def stream_file(self, path: str, *, follow: bool = True) -> AsyncGenerator[bytes, None]:
         """See `host.Container`."""
         return self._read(path, follow=follow, limit=None)
 

@@ -1,6 +1,6 @@
 """The seam: a place that runs containers, and a container, as everything above the sandbox sees them."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -112,7 +112,7 @@ class Container(Protocol):
         """
         ...
 
-    def stream_file(self, path: str, *, follow: bool = True) -> AsyncIterator[bytes]:
+    def stream_file(self, path: str, *, follow: bool = True) -> AsyncGenerator[bytes, None]:
         """A regular file's bytes, up to the size it had when it was opened. Never blocks on a FIFO or device.
 
         With `follow=False` a symbolic link as last component is ELOOP. Raises `GuestFileError`.

@@ -1,17 +1,21 @@
-"""The files that an execution leaves in its `$OUTPUT_DIR`, handed to the user."""
+"""The files that an execution makes, handed to the user: those in its `$OUTPUT_DIR` and in the working directory."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from codecove.errors import CodecoveError
 from codecove.sandbox.errors import GuestFileError
-from codecove.sandbox.host import FileStat
+from codecove.sandbox.host import WORKING_DIRECTORY, FileStat, Listing
 from codecove.tools.context import ExecutionContext
 from codecove.tools.output import printable_name
+from codecove.tools.working_directory import MAX_ENTRIES, Entries, is_copy, made, working_files
 
 _MAX_LISTED = 10_000
 _MAX_NAMED = 5
+_NOTHING = Listing((), truncated=False)
 
 log = structlog.get_logger(__name__)
 
@@ -21,63 +25,112 @@ class Captured:
     """What became of the files of one execution."""
 
     file_ids: list[str] = field(default_factory=list)
-    """In the order of their names."""
+    """Those of `$OUTPUT_DIR`, then those of the working directory, each in the order of their names."""
     notes: list[str] = field(default_factory=list)
     """What was not handed out, and why."""
     only_too_large: bool = False
-    """There were files, and every one of them was over the size limit."""
+    """There were files in `$OUTPUT_DIR`, and every one of them was over the size limit."""
 
 
-async def capture_outputs(context: ExecutionContext) -> Captured:
-    """Save the regular files at the top level of `$OUTPUT_DIR`.
+@dataclass(frozen=True, slots=True)
+class _File:
+    directory: str
+    stat: FileStat
 
-    Symbolic links, FIFOs, devices and directories are not files of the user's: they are left alone. What is over
-    a limit or refused by the storage is left out and said; the rest is still handed out.
+    @property
+    def path(self) -> str:
+        return f"{self.directory}/{self.stat.name}"
+
+
+async def before_execution(context: ExecutionContext) -> Entries | None:
+    """What `capture_outputs` compares the working directory with. None: what is made there is not handed out."""
+    return await working_files(context.container) if context.limits.capture_working_directory else None
+
+
+async def capture_outputs(context: ExecutionContext, before: Entries | None) -> Captured:
+    """Save the regular files at the top level of `$OUTPUT_DIR`, and those new or changed in the working directory.
+
+    Symbolic links, FIFOs, devices and directories are not files of the user's: they are left alone. So are, in the
+    working directory, hidden files and copies of what is in `$OUTPUT_DIR` or `$INPUT_DIR`. What is over a limit or
+    refused by the storage is left out and said; the rest is still handed out.
     """
     captured = Captured()
-    container = context.container
-    try:
-        if (await container.stat(context.output_dir, follow=False)).kind != "directory":
-            return captured
-        listing = await container.list_directory(context.output_dir, limit=_MAX_LISTED)
-    except GuestFileError:  # the program removed it
-        return captured
-    entries = sorted((entry for entry in listing.entries if entry.kind == "file"), key=lambda entry: entry.name)
-    limits = context.limits
-    too_large, room = [], limits.max_output_bytes
-    for entry in entries[: limits.max_output_files]:
-        if entry.size > min(limits.max_file_size, room):
-            too_large.append(printable_name(entry.name))
-            continue
-        if await _save(context, entry, captured):
-            room -= entry.size
-    if too_large:
+    outputs, after = await asyncio.gather(_listing(context, context.output_dir), _after(context, before))
+    in_outputs = _files(context.output_dir, outputs.entries)
+    found = [*in_outputs]
+    if before is not None and after is None:
         captured.notes.append(
-            f"not given to the user, larger than {limits.max_file_size:,} bytes (or than all files of one execution "
-            f"may be, {limits.max_output_bytes:,}): {_names(too_large)}"
+            f"the working directory has more than {MAX_ENTRIES:,} entries now, or can't be read: no file in it was "
+            "given to the user"
         )
-        captured.only_too_large = len(too_large) == len(entries)
-    if len(entries) > limits.max_output_files or listing.truncated:
+    elif before is not None and after is not None and (changed := made(before, after)):
+        found += _files(WORKING_DIRECTORY, await _originals(context, changed, outputs))
+    too_large = await _save_all(context, found, captured)
+    captured.only_too_large = bool(in_outputs) and set(in_outputs) <= set(too_large)
+    if len(found) > context.limits.max_output_files or outputs.truncated:
         captured.notes.append(
-            f"$OUTPUT_DIR has more than {limits.max_output_files:,} files: the rest was not given to the user. "
+            f"there are more than {context.limits.max_output_files:,} files: the rest was not given to the user. "
             "Put many files into one archive"
         )
     return captured
 
 
-async def _save(context: ExecutionContext, entry: FileStat, captured: Captured) -> bool:
-    path = f"{context.output_dir}/{entry.name}"
+async def _after(context: ExecutionContext, before: Entries | None) -> Entries | None:
+    return None if before is None else await working_files(context.container)
+
+
+async def _listing(context: ExecutionContext, directory: str) -> Listing:
     try:
-        stream = context.container.stream_file(path, follow=False)
-        captured.file_ids.append(await context.save_output(entry.name, stream))
+        if (await context.container.stat(directory, follow=False)).kind != "directory":
+            return _NOTHING
+        return await context.container.list_directory(directory, limit=_MAX_LISTED)
+    except GuestFileError:  # the program removed it
+        return _NOTHING
+
+
+def _files(directory: str, entries: Sequence[FileStat]) -> list[_File]:
+    files = (entry for entry in entries if entry.kind == "file")
+    return [_File(directory, entry) for entry in sorted(files, key=lambda entry: entry.name)]
+
+
+async def _originals(context: ExecutionContext, files: Sequence[FileStat], outputs: Listing) -> list[FileStat]:
+    """Without those that the program has copied from `$INPUT_DIR`, or also into `$OUTPUT_DIR`."""
+    inputs = await _listing(context, context.input_dir)
+    listings = {context.output_dir: outputs, context.input_dir: inputs}
+    elsewhere = {path: {entry.name: entry for entry in listing.entries} for path, listing in listings.items()}
+    return [file for file in files if not await is_copy(context.container, file, elsewhere)]
+
+
+async def _save_all(context: ExecutionContext, files: Sequence[_File], captured: Captured) -> list[_File]:
+    """Hand out what the limits allow; the value is what is too large."""
+    limits = context.limits
+    too_large, room = [], limits.max_output_bytes
+    for file in files[: limits.max_output_files]:
+        if file.stat.size > min(limits.max_file_size, room):
+            too_large.append(file)
+        elif await _save(context, file, captured):
+            room -= file.stat.size
+    if too_large:
+        captured.notes.append(
+            f"not given to the user, larger than {limits.max_file_size:,} bytes (or than all files of one execution "
+            f"may be, {limits.max_output_bytes:,}): {_names(too_large)}"
+        )
+    return too_large
+
+
+async def _save(context: ExecutionContext, file: _File, captured: Captured) -> bool:
+    name = file.stat.name
+    try:
+        stream = context.container.stream_file(file.path, follow=False)
+        captured.file_ids.append(await context.save_output(name, stream))
     except (CodecoveError, GuestFileError) as error:
-        log.warning("an output file was not saved", file=entry.name, reason=str(error))
-        captured.notes.append(f"{printable_name(entry.name)} was not given to the user: {printable_name(str(error))}")
+        log.warning("an output file was not saved", file=name, reason=str(error))
+        captured.notes.append(f"{printable_name(name)} was not given to the user: {printable_name(str(error))}")
         return False
     return True
 
 
-def _names(names: list[str]) -> str:
-    named = ", ".join(names[:_MAX_NAMED])
-    more = len(names) - _MAX_NAMED
+def _names(files: Sequence[_File]) -> str:
+    named = ", ".join(printable_name(file.stat.name) for file in files[:_MAX_NAMED])
+    more = len(files) - _MAX_NAMED
     return f"{named} and {more:,} more" if more > 0 else named

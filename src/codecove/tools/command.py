@@ -6,7 +6,7 @@ from typing import Any
 
 from codecove.sandbox.errors import GuestFileError
 from codecove.sandbox.host import Execution
-from codecove.tools.capture import capture_outputs
+from codecove.tools.capture import before_execution, capture_outputs
 from codecove.tools.context import ExecutionContext
 from codecove.tools.failures import ToolFailure
 from codecove.tools.output import text_of
@@ -25,10 +25,11 @@ async def run_command(
 ) -> dict[str, Any]:
     """The content of the result block of a call of `name`. Raises `ToolFailure`."""
     env = {**context.env, **env}
+    before = await before_execution(context)
     execution = await context.container.run(argv, env=env, timeout=context.timeout, stdin=stdin)
     if execution.timed_out:
         raise ToolFailure("execution_time_exceeded", await _timeout_message(context, execution))
-    captured = await capture_outputs(context)
+    captured = await capture_outputs(context, before)
     notes = [*context.notes, *captured.notes]
     if execution.out_of_memory:
         notes.insert(0, "a process was killed because the container's memory limit was reached")

@@ -28,6 +28,8 @@ class ToolLimits:
     """Files that one execution hands out."""
     max_output_bytes: int = 5 * 2**30
     """Bytes that one execution hands out: a sparse file claims more than the container's disk can hold."""
+    capture_working_directory: bool = True
+    """Whether files that it saves in the working directory are handed out too, not only those in `$OUTPUT_DIR`."""
 
 
 @dataclass(slots=True)
