@@ -170,7 +170,7 @@ async def test_a_stream_given_up_half_way_leaves_the_container_usable(shell: She
     for _ in range(50):
         parts = shell.container.stream_file("/tmp/half")
         await anext(parts)
-        await parts.aclose()  # type: ignore[attr-defined]
+        await parts.aclose()
     assert len(await shell.container.read_file("/tmp/half", limit=10**6)) == 500_000
 
 

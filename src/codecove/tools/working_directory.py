@@ -6,7 +6,7 @@ from contextlib import aclosing
 from codecove.sandbox.errors import GuestFileError
 from codecove.sandbox.host import WORKING_DIRECTORY, Container, FileStat
 
-MAX_ENTRIES = 5_000
+MAX_ENTRIES = 2_000
 """In a fuller directory nothing is captured: telling old from new would slow down every command."""
 
 Entries = Mapping[str, FileStat]
