@@ -11,7 +11,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 PARTS = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in FILES}
 
 # Which parts a part may import, beside itself and what everyone may.
-EVERYONE = {"settings", "store", "errors", "clock", "ids", "workspaces", "logs"}
+EVERYONE = {"settings", "store", "errors", "clock", "ids", "workspaces", "logs", "observe"}
 ARROWS = {
     "api": {"messages", "files", "containers", "models", "direct"},
     "direct": {"messages", "tools", "sandbox", "containers", "files"},
@@ -35,6 +35,7 @@ FOUNDATION = {
     "settings": set[str](),
     "workspaces": {"ids"},
     "logs": {"settings"},
+    "observe": {"clock"},
     "__init__": set[str](),
 }
 

@@ -29,6 +29,8 @@ from codecove.images.library import Image, Library
 from codecove.messages.service import Messages
 from codecove.messages.upstream import Upstreams
 from codecove.models import Models
+from codecove.observe.observer import Observer
+from codecove.observe.tracing import Tracing, TracingUnavailable
 from codecove.sandbox.errors import SandboxError
 from codecove.sandbox.limits import Limits
 from codecove.sandbox.local import HostConfig, LocalHost
@@ -53,12 +55,14 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
         async with AsyncExitStack() as stack:
-            app.state.services = await _build(settings, app.state.stopping, stack)
+            app.state.services = await _build(settings, observer, app.state.stopping, stack)
             yield
+
+    observer = Observer(tracing=Tracing(settings.otlp_endpoint))
 
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(RequestContext)],
+        middleware=[Middleware(RequestContext, observer=observer)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
@@ -67,7 +71,7 @@ def create_app(settings: Settings) -> Starlette:
     return app
 
 
-async def _build(settings: Settings, stopping: asyncio.Event, stack: AsyncExitStack) -> Services:
+async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event, stack: AsyncExitStack) -> Services:
     """Open every part, each before those that use it; `stack` closes them the other way round."""
     image = find_image(settings)
     stack.enter_context(locked_data_dir(settings.data_dir))
@@ -76,7 +80,8 @@ async def _build(settings: Settings, stopping: asyncio.Event, stack: AsyncExitSt
         await stack.enter_async_context(database.claimed())
         blobs = Blobs(blob_place(settings))
         await blobs.check()
-    except (DatabaseInUse, UnsupportedPlace, BlobStoreUnavailable) as error:
+        await stack.enter_async_context(observer.tracing)
+    except (DatabaseInUse, UnsupportedPlace, BlobStoreUnavailable, TracingUnavailable) as error:
         raise CannotStart(str(error)) from error
     if database.unfinished:
         _log.warning(
@@ -101,11 +106,12 @@ async def _build(settings: Settings, stopping: asyncio.Event, stack: AsyncExitSt
             idle_expiry=settings.container_idle_expiry,
             max_age=settings.container_max_age,
             on_expired=settings.on_expired,
+            observer=observer,
         )
     )
     requests = Messages(
         settings=settings,
-        upstreams=await stack.enter_async_context(Upstreams(settings)),
+        upstreams=await stack.enter_async_context(Upstreams(settings, observer)),
         containers=containers,
         files=stored,
         facts=facts_from(image.manifest, config.limits, execution_timeout=settings.execution_timeout),
@@ -121,6 +127,7 @@ async def _build(settings: Settings, stopping: asyncio.Event, stack: AsyncExitSt
         executions=Executions(settings=settings, containers=containers, files=stored),
         rates=RateLimits(),
         models=await stack.enter_async_context(Models(settings)),
+        metrics=observer.metrics,
         stopping=stopping,
     )
 

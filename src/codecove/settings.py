@@ -97,6 +97,13 @@ class Settings(BaseSettings):
         default="info", description="The least severe lines that are logged."
     )
     log_format: Literal["console", "json"] = Field(default="console", description="Lines to read, or JSON to collect.")
+    otlp_endpoint: UpstreamUrl | None = Field(
+        default=None,
+        description="Base URL of an OpenTelemetry collector that takes traces by OTLP over HTTP. None: no traces.",
+    )
+    metrics_key: SecretStr | None = Field(
+        default=None, description="What `/metrics` wants as a bearer token. None: whoever reaches it may read it."
+    )
 
     # Who may use it
     api_key: SecretStr | None = Field(

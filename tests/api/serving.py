@@ -12,11 +12,13 @@ from starlette.routing import BaseRoute
 
 from codecove.api.errors import HANDLERS
 from codecove.api.middleware import RequestContext
+from codecove.observe.observer import Observer
 
 
 def make_app(*routes: BaseRoute) -> Starlette:
     """An application with our middleware and error handlers around `routes`."""
-    app = Starlette(routes=routes, middleware=[Middleware(RequestContext)], exception_handlers=HANDLERS)
+    middleware = [Middleware(RequestContext, observer=Observer())]
+    app = Starlette(routes=routes, middleware=middleware, exception_handlers=HANDLERS)
     app.router.redirect_slashes = False
     return app
 

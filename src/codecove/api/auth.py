@@ -41,10 +41,15 @@ def _require_files_beta(request: Request) -> None:
 def _secret(request: Request) -> str:
     if key := request.headers.get("x-api-key"):
         return key.strip()
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
+    if (token := bearer_token(request)) is not None:
+        return token
     raise Unauthenticated("x-api-key header is required")
+
+
+def bearer_token(request: Request) -> str | None:
+    """What `authorization: Bearer …` has, if the request has that."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 def betas(request: Request) -> list[str]:

@@ -1,9 +1,10 @@
 """Every endpoint."""
 
-from codecove.api import container_files, containers, files, health, messages, models
+from codecove.api import container_files, containers, files, health, messages, metrics, models
 
 ROUTES = [
     *health.ROUTES,
+    *metrics.ROUTES,
     *messages.ROUTES,
     *files.ROUTES,
     *containers.ROUTES,

@@ -13,6 +13,7 @@ from codecove.direct.files import ContainerFiles
 from codecove.files.service import Files
 from codecove.messages.service import Messages
 from codecove.models import Models
+from codecove.observe.metrics import Metrics
 from codecove.settings import Settings
 from codecove.store.keys import Keys
 from codecove.store.workspaces import Workspaces
@@ -32,6 +33,7 @@ class Services:
     executions: Executions
     rates: RateLimits
     models: Models
+    metrics: Metrics
     stopping: asyncio.Event
     """Set when the server ends: work that still runs is cancelled."""
 

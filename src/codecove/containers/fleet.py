@@ -12,6 +12,7 @@ from codecove.containers.executions import Executions
 from codecove.containers.policy import Expiry, Times
 from codecove.containers.quotas import Admission
 from codecove.containers.records import Records, Taken
+from codecove.observe.observer import Observer
 from codecove.sandbox.errors import ContainerExpired, ContainerNotFound, ContainerUnavailable, SandboxError
 from codecove.sandbox.host import Container, SandboxHost
 from codecove.store.database import Database
@@ -27,7 +28,16 @@ log = structlog.get_logger(__name__)
 class Fleet:
     """What the leases of a server and its sweep share."""
 
-    def __init__(self, *, database: Database, host: SandboxHost, expiry: Expiry, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        host: SandboxHost,
+        expiry: Expiry,
+        now: Callable[[], datetime],
+        observer: Observer,
+    ) -> None:
+        self.observer = observer
         self.now = now
         self.expiry = expiry
         self.records = Records(database, expiry)

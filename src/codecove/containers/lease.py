@@ -112,7 +112,8 @@ class Lease:
         """
         container_id = self._existing()
         record = ExecutionRecord()
-        with self._fleet.admission.execution(self._caller):
+        observed = self._fleet.observer.execution(record, tool=tool, container_id=container_id)
+        with self._fleet.admission.execution(self._caller), observed:
             started = monotonic()
             try:
                 await self._fleet.executions.start(

@@ -14,6 +14,7 @@ from codecove.containers.fleet import Fleet
 from codecove.containers.lease import Lease, Replaced
 from codecove.containers.policy import Expiry, OnExpired, sweep_interval
 from codecove.errors import NotFound
+from codecove.observe.observer import Observer
 from codecove.sandbox.host import SandboxHost
 from codecove.store.database import Database
 from codecove.store.finish import finish
@@ -42,11 +43,12 @@ class Containers:
         max_age: float = _MAX_AGE,
         on_expired: OnExpired = "tool_error",
         now: Callable[[], datetime] = clock.now,
+        observer: Observer | None = None,
     ) -> None:
         idle = None if idle_expiry is None else timedelta(seconds=idle_expiry)
         self._expiry = Expiry(idle=idle, age=timedelta(seconds=max_age))
         self._on_expired = on_expired
-        self._fleet = Fleet(database=database, host=host, expiry=self._expiry, now=now)
+        self._fleet = Fleet(database=database, host=host, expiry=self._expiry, now=now, observer=observer or Observer())
         self.catalogue = Catalogue(database, expiry=self._expiry, leased=self._fleet.leased, now=now)
         """What there is to see of them, without using them."""
         self._sweeper: asyncio.Task[None] | None = None

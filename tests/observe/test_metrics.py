@@ -1,0 +1,85 @@
+"""What `/metrics` says of a server that has worked, read with Prometheus' own parser."""
+
+from collections.abc import Iterator, Mapping
+
+import httpx2
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.conftest import body
+from tests.support.script import Refusal, Turn, bash, edit, say
+from tests.support.server import Server, started
+from tests.support.upstream import ScriptedUpstream
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture
+def fresh(upstream: ScriptedUpstream) -> Iterator[Server]:
+    """A server that has answered nothing yet."""
+    with started({"COVE_UPSTREAM_URL": upstream.url, "COVE_UPSTREAM_API_KEY": "upstream-key"}) as server:
+        yield server
+
+
+def scrape(server: Server, **headers: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    response = httpx2.get(f"{server.url}/metrics", headers=headers)
+    assert response.status_code == 200
+    families = text_string_to_metric_families(response.text)
+    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def value(samples: Mapping[tuple[str, frozenset[tuple[str, str]]], float], name: str, **labels: str) -> float:
+    return samples.get((name, frozenset(labels.items())), 0.0)
+
+
+def test_requests_turns_tokens_and_executions_are_counted(fresh: Server, upstream: ScriptedUpstream) -> None:
+    upstream.script(
+        Turn([bash("true")]),
+        Turn([bash("exit 3"), edit(command="view", path="nowhere")]),
+        Turn([edit(command="create", path="a.txt", file_text="a")]),
+        Turn([say("Done.")]),
+    )
+    answer = httpx2.post(f"{fresh.url}/v1/messages", headers=fresh.headers, json=body(), timeout=60)
+    assert answer.status_code == 200
+    httpx2.get(f"{fresh.url}/v1/files/nowhere", headers=fresh.headers)
+    httpx2.get(f"{fresh.url}/no/such/route", headers=fresh.headers)
+    found = scrape(fresh)
+    bash_name, editor = "bash_code_execution", "text_editor_code_execution"
+    messages = {"route": "/v1/messages"}
+    assert value(found, "codecove_http_requests_total", method="POST", status="200", **messages) == 1
+    assert value(found, "codecove_http_requests_total", method="GET", status="404", route="/v1/files/{file_id}") == 1
+    assert value(found, "codecove_http_requests_total", method="GET", status="404", route="none") == 1
+    assert value(found, "codecove_http_sent_bytes_total", **messages) == len(answer.content)
+    assert value(found, "codecove_http_first_byte_seconds_count", **messages) == 1
+    assert value(found, "codecove_executions_total", tool=bash_name, exit="0") == 1
+    assert value(found, "codecove_executions_total", tool=bash_name, exit="nonzero") == 1
+    assert value(found, "codecove_executions_total", tool=editor, exit="file_not_found") == 1
+    assert value(found, "codecove_executions_total", tool=editor, exit="done") == 1
+    assert value(found, "codecove_model_turns_total", upstream="default", outcome="ok") == 4
+    usage = answer.json()["usage"]
+    for kind in ("input", "output"):
+        assert value(found, "codecove_model_tokens_total", upstream="default", kind=kind) == usage[f"{kind}_tokens"]
+
+
+def test_an_upstream_that_fails_is_counted_by_its_status(fresh: Server, upstream: ScriptedUpstream) -> None:
+    upstream.script(Refusal(529, "overloaded_error"))
+    response = httpx2.post(f"{fresh.url}/v1/messages", headers=fresh.headers, json=body(), timeout=60)
+    assert response.status_code == 529
+    found = scrape(fresh)
+    assert value(found, "codecove_model_turns_total", upstream="default", outcome="529") == 1
+
+
+def test_no_label_comes_from_a_client(fresh: Server, upstream: ScriptedUpstream) -> None:
+    upstream.script(Turn([say("Hello.")]))
+    httpx2.post(f"{fresh.url}/v1/messages", headers=fresh.headers, json=body(model="stranger-model"), timeout=60)
+    httpx2.request("BREW", f"{fresh.url}/stranger-path", headers=fresh.headers)
+    text = httpx2.get(f"{fresh.url}/metrics").text
+    assert "stranger" not in text
+    assert "BREW" not in text
+
+
+def test_a_metrics_key_is_needed_when_one_is_set() -> None:
+    with started({"COVE_METRICS_KEY": "scrape-key"}) as server:
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"x-api-key": "scrape-key"}, server.headers):
+            assert httpx2.get(f"{server.url}/metrics", headers=headers).status_code == 401
+        assert scrape(server, authorization="Bearer scrape-key")
