@@ -105,6 +105,10 @@ class Settings(BaseSettings):
         default=None, description="What `/metrics` wants as a bearer token. None: whoever reaches it may read it."
     )
 
+    shutdown_grace: float = Field(
+        default=30, ge=0, description="Seconds that running requests get to end when the server is stopped."
+    )
+
     # Who may use it
     api_key: SecretStr | None = Field(
         default=None, description="A key for the default workspace, beside those made by `cove keys create`."

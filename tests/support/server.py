@@ -14,7 +14,12 @@ from codecove.demo.process import ServerProcess, running_server, temporary_data_
 KEY = "cove-tests"
 
 # The tests of one session make hundreds of containers and come back to none of them after half a minute.
-_USUAL = {"COVE_API_KEY": KEY, "COVE_MAX_CONTAINERS": "1000", "COVE_CONTAINER_IDLE_EXPIRY": "30"}
+_USUAL = {
+    "COVE_API_KEY": KEY,
+    "COVE_MAX_CONTAINERS": "1000",
+    "COVE_CONTAINER_IDLE_EXPIRY": "30",
+    "COVE_SHUTDOWN_GRACE": "5",
+}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import signal
 import socket
 import sys
@@ -18,9 +19,6 @@ from codecove import logs
 from codecove.app import CannotStart, create_app
 from codecove.cli.configuration import fail, load_settings
 from codecove.settings import Settings
-
-GRACE_SECONDS = 5
-"""After a signal, what requests that are being answered get to finish."""
 
 _KEEP_ALIVE_SECONDS = 75
 """Longer than clients keep an idle connection: one that the server closes first fails the request it was reused for."""
@@ -51,7 +49,7 @@ def serve(
 
     Once the server answers, one line with its URL is printed; everything else goes to stderr.
 
-    SIGTERM or Ctrl-C ends it: running requests get a moment to finish, then containers are removed. A second
+    SIGTERM or Ctrl-C ends it: running requests get a moment to finish, then containers are put to sleep. A second
     Ctrl-C spares the wait.
     """
     settings = load_settings(
@@ -77,14 +75,14 @@ def serve(
         server_header=False,
         ws="none",
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS + _CLEANUP_SECONDS,
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_grace) + _CLEANUP_SECONDS,
     )
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_run(app, settings, config))
 
 
 async def _run(app: Starlette, settings: Settings, config: uvicorn.Config) -> None:
-    server = _Server(config, app.state.stopping)
+    server = _Server(config, app.state.stopping, grace=settings.shutdown_grace)
     try:
         listener = _bind(settings.host, settings.port)
     except OSError as error:
@@ -123,9 +121,10 @@ def _bind(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Uvicorn's server that says when it is ready, and ends running requests before it ends itself."""
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, *, grace: float) -> None:
         super().__init__(config)
         self._stopping = stopping
+        self._grace = grace
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -136,7 +135,7 @@ class _Server(uvicorn.Server):
         sys.stdout.flush()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        timer = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._stopping.set)
+        timer = asyncio.get_running_loop().call_later(self._grace, self._stopping.set)
         try:
             await super().shutdown(sockets)
         finally:

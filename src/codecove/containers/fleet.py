@@ -11,6 +11,7 @@ from codecove import ids
 from codecove.containers.executions import Executions
 from codecove.containers.policy import Expiry, Times
 from codecove.containers.quotas import Admission
+from codecove.containers.readiness import Readiness
 from codecove.containers.records import Records, Taken
 from codecove.observe.observer import Observer
 from codecove.sandbox.errors import ContainerExpired, ContainerNotFound, ContainerUnavailable, SandboxError
@@ -44,6 +45,7 @@ class Fleet:
         self.executions = Executions(database)
         self.admission = Admission(self.records, expiry, now)
         self._host = host
+        self.readiness = Readiness(host)
         self.leased: Counter[str] = Counter()
         """How many requests hold a container. Only those that some do are in it."""
         self._doomed: set[str] = set()

@@ -131,6 +131,8 @@ class Lease:
                     await finish(self._fleet.end([container_id], "failed", str(cause)))
                 raise
             finally:
+                if record.return_code is not None:
+                    self._fleet.readiness.ran()
                 await self._fleet.executions.end(
                     record, container_id=container_id, seconds=monotonic() - started, now=self._active()
                 )

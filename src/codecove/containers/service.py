@@ -51,6 +51,7 @@ class Containers:
         self._fleet = Fleet(database=database, host=host, expiry=self._expiry, now=now, observer=observer or Observer())
         self.catalogue = Catalogue(database, expiry=self._expiry, leased=self._fleet.leased, now=now)
         """What there is to see of them, without using them."""
+        self.readiness = self._fleet.readiness
         self._sweeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
