@@ -1,4 +1,4 @@
-"""Files that code saves in the working directory are handed to the user, as models that know no `$OUTPUT_DIR` expect."""
+"""Files that code saves in its working directory are handed to the user: models without `$OUTPUT_DIR` expect it."""
 
 import pytest
 
