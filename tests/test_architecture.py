@@ -13,11 +13,12 @@ PARTS = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in FILES
 # Which parts a part may import, beside itself and what everyone may.
 EVERYONE = {"settings", "store", "errors", "clock", "ids", "workspaces", "logs", "observe"}
 ARROWS = {
-    "api": {"messages", "files", "containers", "models", "direct"},
+    "api": {"messages", "files", "containers", "models", "direct", "usage"},
     "direct": {"messages", "tools", "sandbox", "containers", "files"},
     "messages": {"tools", "containers", "files"},
     "tools": {"sandbox"},
-    "containers": {"sandbox"},
+    "containers": {"sandbox", "usage"},
+    "usage": set[str](),
     "files": set[str](),
     "images": {"sandbox"},
     "store": set[str](),

@@ -107,6 +107,7 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
             max_age=settings.container_max_age,
             on_expired=settings.on_expired,
             observer=observer,
+            session_minimum=settings.session_minimum,
         )
     )
     requests = Messages(

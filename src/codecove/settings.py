@@ -6,6 +6,7 @@ variables are read.
 """
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -186,6 +187,25 @@ class Settings(BaseSettings):
     )
     uploads_downloadable: bool = Field(
         default=False, description="Whether clients may download what they have uploaded, beside what code has made."
+    )
+
+    # What it costs
+    session_price: Decimal = Field(
+        default=Decimal("0.05"), ge=0, description="Price of an hour of a container's sessions, in dollars."
+    )
+    session_minimum: float = Field(
+        default=300, ge=0, description="Seconds for which a session of a container is billed at least."
+    )
+    free_session_hours: Decimal = Field(
+        default=Decimal(0), ge=0, description="Hours of sessions that a workspace has free in each month (UTC)."
+    )
+    usage_retention: Annotated[int | None, _never] = Field(
+        default=400,
+        ge=2,
+        description=(
+            "Days for which the rows of executions and sessions stay, or `never` to remove them. Afterwards their "
+            "sums are kept, by day, workspace, key and tool."
+        ),
     )
 
     @classmethod

@@ -35,3 +35,10 @@ class Caller:
     quotas: Quotas = Quotas()
     """The workspace's."""
     key_quotas: Quotas = Quotas()
+    request_id: str | None = None
+    """`req_…`; what runs for it is recorded under it."""
+
+    @property
+    def limits(self) -> tuple[tuple[str, str, Quotas], ...]:
+        """Whom a use counts to: for the workspace and for the key its kind, its id and its quotas."""
+        return ("workspace", self.workspace_id, self.quotas), ("key", self.key_id, self.key_quotas)

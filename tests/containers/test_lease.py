@@ -1,14 +1,16 @@
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from codecove import ids
+from codecove.containers.refusal import QuotaExceeded
 from codecove.containers.service import Containers
 from codecove.errors import NotFound
 from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable, HostFull
 from codecove.store.database import Database
-from codecove.workspaces import Caller
+from codecove.workspaces import Caller, Quotas
 from tests.containers.conftest import IDLE
 from tests.containers.standin import Clock, StandInHost
 from tests.containers.support import executions, history, use
@@ -173,7 +175,7 @@ async def test_an_execution_is_recorded(
     assert (row.call_id, row.tool, row.container_id) == ("srvtoolu_1", "bash_code_execution", lease.container_id)
     assert (row.return_code, row.error_code, row.finished_at) == (3, None, clock.now)
     assert row.workspace_id == caller.workspace_id
-    assert row.seconds is not None and row.seconds >= 0
+    assert row.microseconds is not None and row.microseconds >= 0
 
 
 @pytest.mark.parametrize(
@@ -211,6 +213,16 @@ async def test_what_needs_a_container_says_so(containers: Containers, caller: Ca
     async with containers.lease(caller, None) as lease:
         with pytest.raises(RuntimeError, match="container"):
             await lease.mark_loaded(["file_a"])
-        with pytest.raises(RuntimeError, match="container"):
+
+
+async def test_an_execution_makes_the_container_unless_a_quota_forbids_it(
+    containers: Containers, caller: Caller, host: StandInHost
+) -> None:
+    none = replace(caller, key_quotas=Quotas(executions=0))
+    async with containers.lease(none, None) as lease:
+        with pytest.raises(QuotaExceeded, match="This key"):
             async with lease.execution("srvtoolu_1", "bash_code_execution"):
-                pass
+                pytest.fail("it ran")
+        assert (lease.container_id, host.there) == (None, {})
+    async with containers.lease(caller, None) as lease, lease.execution("srvtoolu_1", "bash_code_execution"):
+        assert list(host.there) == [lease.container_id]

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from codecove import ids
-from codecove.containers.quotas import QuotaExceeded
+from codecove.containers.refusal import QuotaExceeded
 from codecove.containers.service import Containers
 from codecove.sandbox.errors import ContainerUnavailable
 from codecove.workspaces import Caller, Quotas

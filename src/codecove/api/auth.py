@@ -1,5 +1,7 @@
 """Who is asking, and in which version of the API."""
 
+from dataclasses import replace
+
 from starlette.requests import Request
 
 from codecove.api.services import services
@@ -19,7 +21,7 @@ async def authorise(request: Request) -> Caller:
     `InvalidRequest` for a missing or unknown `anthropic-version`; `RateLimited`.
     """
     parts = services(request)
-    caller = await parts.keys.authenticate(_secret(request))
+    caller = replace(await parts.keys.authenticate(_secret(request)), request_id=request.state.request_id)
     if (workspace := request.headers.get("x-cove-workspace")) is not None:
         caller = await parts.workspaces.enter(caller, workspace)
     version = request.headers.get("anthropic-version")

@@ -1,5 +1,6 @@
 """docs/settings.md, from the settings themselves. A test holds the two together."""
 
+from decimal import Decimal
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
@@ -64,7 +65,14 @@ def _kind(annotation: Any) -> str:
     if get_origin(annotation) is list:
         return "list"
     kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
-    names = {ByteSize: "size", SecretStr: "secret", float: "number", int: "whole number", bool: "true or false"}
+    names = {
+        ByteSize: "size",
+        SecretStr: "secret",
+        float: "number",
+        Decimal: "number",
+        int: "whole number",
+        bool: "true or false",
+    }
     return names.get(kinds[0], "path" if kinds[0].__name__ == "Path" else "text")
 
 

@@ -166,7 +166,7 @@ def _execution(row: ExecutionRow) -> dict[str, Any]:
         "name": row.tool,
         "started_at": isoformat(row.started_at),
         "finished_at": None if row.finished_at is None else isoformat(row.finished_at),
-        "seconds": row.seconds,
+        "seconds": None if row.microseconds is None else row.microseconds / 1_000_000,
         "return_code": row.return_code,
         "error_code": row.error_code,
     }

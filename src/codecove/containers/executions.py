@@ -1,10 +1,11 @@
 """The record of what ran: a row when a call begins, completed when it ends."""
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Update, update
+from sqlalchemy import Update, select, update
 
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
@@ -14,10 +15,18 @@ from codecove.workspaces import Caller
 
 @dataclass(slots=True)
 class ExecutionRecord:
-    """What became of a call. Whoever runs the call sets one of the two."""
+    """What became of a call. Whoever runs the call sets what it knows."""
 
+    allowed_seconds: float | None = None
+    """What the caller's quotas leave for it. None: they say nothing."""
     return_code: int | None = None
     error_code: str | None = None
+    """At most one of the two."""
+    microseconds: int | None = None
+    """Wall clock. None: that of the block is taken."""
+    cpu_microseconds: int | None = None
+    peak_memory_bytes: int | None = None
+    output_bytes: int | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -37,10 +46,13 @@ class Executions:
                 ExecutionRow(
                     id=record.id,
                     workspace_id=caller.workspace_id,
+                    key_id=caller.key_id,
+                    request_id=caller.request_id,
                     container_id=container_id,
                     call_id=call_id,
                     tool=tool,
                     started_at=now,
+                    seen_at=now,
                 )
             )
             # A client that loses the answer in the middle knows the call, and may not know the container.
@@ -48,25 +60,46 @@ class Executions:
             await session.execute(_activity(container_id, now))
 
     @to_the_end
-    async def end(self, record: ExecutionRecord, *, container_id: str, seconds: float, now: datetime) -> None:
-        """It has ended, after `seconds` of wall clock."""
+    async def end(self, record: ExecutionRecord, *, container_id: str, now: datetime) -> None:
+        """It has ended; the record says how."""
         async with self._database.write() as session:
             await session.execute(
                 update(ExecutionRow)
                 .where(ExecutionRow.id == record.id)
-                .values(finished_at=now, seconds=seconds, return_code=record.return_code, error_code=record.error_code)
+                .values(
+                    finished_at=now,
+                    microseconds=record.microseconds,
+                    cpu_microseconds=record.cpu_microseconds,
+                    peak_memory_bytes=record.peak_memory_bytes,
+                    output_bytes=record.output_bytes,
+                    return_code=record.return_code,
+                    error_code=record.error_code,
+                )
             )
             await session.execute(_activity(container_id, now))
 
     @to_the_end
-    async def interrupt_unfinished(self) -> None:
-        """Mark those that were running when the server last stopped: nobody will end them now."""
+    async def seen(self, execution_ids: Collection[str], now: datetime) -> None:
+        """They are running at `now`."""
         async with self._database.write() as session:
             await session.execute(
                 update(ExecutionRow)
-                .where(ExecutionRow.finished_at.is_(None), ExecutionRow.error_code.is_(None))
-                .values(error_code="interrupted")
+                .where(ExecutionRow.id.in_(execution_ids), ExecutionRow.finished_at.is_(None))
+                .values(seen_at=now)
             )
+
+    @to_the_end
+    async def interrupt_unfinished(self) -> None:
+        """Close those that were running when the server last stopped: nobody will end them now.
+
+        They ran until they were last seen, and at most so much longer as the server takes to look again.
+        """
+        unfinished = select(ExecutionRow).where(ExecutionRow.finished_at.is_(None))
+        async with self._database.write() as session:
+            for row in await session.scalars(unfinished):
+                row.error_code = row.error_code or "interrupted"
+                row.finished_at = max(row.seen_at or row.started_at, row.started_at)
+                row.microseconds = (row.finished_at - row.started_at) // timedelta(microseconds=1)
 
 
 def _activity(container_id: str, now: datetime) -> Update:

@@ -8,6 +8,7 @@ from datetime import datetime
 import structlog
 
 from codecove import ids
+from codecove.containers.budget import Budget
 from codecove.containers.executions import Executions
 from codecove.containers.policy import Expiry, Times
 from codecove.containers.quotas import Admission
@@ -19,6 +20,7 @@ from codecove.sandbox.host import Container, SandboxHost
 from codecove.store.database import Database
 from codecove.store.finish import finish
 from codecove.store.tables import ContainerState
+from codecove.usage.meter import Meter
 from codecove.workspaces import Caller
 
 _DELETIONS_AT_ONCE = 8
@@ -34,6 +36,7 @@ class Fleet:
         *,
         database: Database,
         host: SandboxHost,
+        meter: Meter,
         expiry: Expiry,
         now: Callable[[], datetime],
         observer: Observer,
@@ -43,11 +46,14 @@ class Fleet:
         self.expiry = expiry
         self.records = Records(database, expiry)
         self.executions = Executions(database)
-        self.admission = Admission(self.records, expiry, now)
+        self.admission = Admission(self.records, Budget(database, now), expiry, now)
+        self.meter = meter
         self._host = host
         self.readiness = Readiness(host)
         self.leased: Counter[str] = Counter()
         """How many requests hold a container. Only those that some do are in it."""
+        self.running: set[str] = set()
+        """The executions that run."""
         self._doomed: set[str] = set()
         """Ended, but still to be deleted on the host."""
 
@@ -137,6 +143,12 @@ class Fleet:
             log.info("container expired", container_id=container_id)
         self._doomed.update(expired)
         await self._delete_doomed()
+
+    async def beat(self) -> None:
+        """Record what runs and what is used now: more than this nobody knows of it if the server is killed."""
+        if self.running:
+            await self.executions.seen(list(self.running), self.now())
+        await self.meter.beat()
 
     async def reconcile(self) -> None:
         """At start: bring rows and host in step, and expire what has become due while there was no server."""

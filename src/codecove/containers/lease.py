@@ -46,6 +46,8 @@ class Lease:
         self._times = None if taken is None else taken.times
         self._replaced = replaced
         self._loaded_files = frozenset() if taken is None else taken.loaded_files
+        self._metered = False
+        """Whether the container counts as used by this request."""
         self._creating = asyncio.Lock()
 
     @property
@@ -87,7 +89,12 @@ class Lease:
                 self._container_id, self._times = await self._fleet.create(self._caller, reason)
         if not self._usable:
             raise await self._fleet.ending(self._container_id)
-        return await self._fleet.get(self._container_id)
+        container = await self._fleet.get(self._container_id)
+        async with self._creating:
+            if not self._metered:
+                await self._fleet.meter.begin(self._caller, self._container_id)
+                self._metered = True
+        return container
 
     async def mark_loaded(self, file_ids: Iterable[str]) -> None:
         """Remember that these files have been put into the container."""
@@ -104,38 +111,49 @@ class Lease:
             await self._fleet.records.add_call(self._container_id, call_id)
 
     @asynccontextmanager
-    async def execution(self, call_id: str, tool: str) -> AsyncIterator[ExecutionRecord]:
+    async def execution(
+        self, call_id: str, tool: str, *, at_most: float | None = None
+    ) -> AsyncIterator[ExecutionRecord]:
         """Record what runs in the block: when, how long, and what the block sets on the record.
 
-        Raises `QuotaExceeded` if the workspace may not run more at once; nothing is recorded then. When
+        It may run `at_most` seconds (None: nobody knows), or less if the record's `allowed_seconds` say so. The
+        container is made before, if it has to be. Raises what `container` does, and `QuotaExceeded` if the workspace
+        or the key may not run more now: then there is neither a new container nor a record. When
         `ContainerUnavailable` comes out of the block, directly or as a cause, the container has failed.
         """
-        container_id = self._existing()
         record = ExecutionRecord()
-        observed = self._fleet.observer.execution(record, tool=tool, container_id=container_id)
-        with self._fleet.admission.execution(self._caller), observed:
+        async with self._fleet.admission.execution(self._caller, record.id, at_most) as allowed:
+            record.allowed_seconds = allowed
+            container_id = (await self.container()).id
+            with self._fleet.observer.execution(record, tool=tool, container_id=container_id):
+                async with self._recorded(record, container_id, call_id, tool):
+                    yield record
+
+    @asynccontextmanager
+    async def _recorded(
+        self, record: ExecutionRecord, container_id: str, call_id: str, tool: str
+    ) -> AsyncIterator[None]:
+        fleet = self._fleet
+        fleet.running.add(record.id)
+        started = monotonic()
+        try:
+            await fleet.executions.start(
+                record, caller=self._caller, container_id=container_id, call_id=call_id, tool=tool, now=self._active()
+            )
             started = monotonic()
-            try:
-                await self._fleet.executions.start(
-                    record,
-                    caller=self._caller,
-                    container_id=container_id,
-                    call_id=call_id,
-                    tool=tool,
-                    now=self._active(),
-                )
-                yield record
-            except BaseException as error:
-                record.error_code = record.error_code or _error_code(error)
-                if (cause := _unavailable(error)) is not None:
-                    await finish(self._fleet.end([container_id], "failed", str(cause)))
-                raise
-            finally:
-                if record.return_code is not None:
-                    self._fleet.readiness.ran()
-                await self._fleet.executions.end(
-                    record, container_id=container_id, seconds=monotonic() - started, now=self._active()
-                )
+            yield
+        except BaseException as error:
+            record.error_code = record.error_code or _error_code(error)
+            if (cause := _unavailable(error)) is not None:
+                await finish(fleet.end([container_id], "failed", str(cause)))
+            raise
+        finally:
+            if record.microseconds is None:
+                record.microseconds = round((monotonic() - started) * 1_000_000)
+            fleet.running.discard(record.id)
+            if record.return_code is not None:
+                fleet.readiness.ran()
+            await fleet.executions.end(record, container_id=container_id, now=self._active())
 
     def _active(self) -> datetime:
         """The container is active at this moment."""
@@ -146,7 +164,12 @@ class Lease:
 
     async def release(self) -> None:
         """Give the container back. For `Containers.lease` alone."""
-        if self._container_id is not None and self._usable:
+        if self._container_id is None or not self._usable:
+            return
+        try:
+            if self._metered:
+                await self._fleet.meter.end(self._container_id)
+        finally:
             await self._fleet.release(self._container_id)
 
     def _existing(self) -> str:

@@ -1,4 +1,4 @@
-"""Holding workspaces to what they may use at once: containers and executions."""
+"""Holding callers to what their workspace and their key may use: containers, executions, seconds of execution."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -6,68 +6,80 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 
+from codecove.containers.budget import Budget
 from codecove.containers.policy import Expiry
-from codecove.containers.records import Records
-from codecove.errors import RateLimited
+from codecove.containers.records import Records, Running
+from codecove.containers.refusal import A_WHILE, QuotaExceeded
 from codecove.workspaces import Caller
-
-_EXECUTION_WAIT = 5.0
-"""Seconds after which another execution may have ended: nobody knows when one does."""
-
-
-class QuotaExceeded(RateLimited):
-    """The workspace uses as much as it may. The message says of what, and how to get on."""
 
 
 class Admission:
     """Who may make another container, or run another execution. Exact: the last place is given out once."""
 
-    def __init__(self, records: Records, expiry: Expiry, now: Callable[[], datetime]) -> None:
+    def __init__(self, records: Records, budget: Budget, expiry: Expiry, now: Callable[[], datetime]) -> None:
         self._records = records
+        self._budget = budget
         self._expiry = expiry
         self._now = now
         self._reserving = asyncio.Lock()
         self._creating: defaultdict[str, set[str]] = defaultdict(set)
+        """The containers that are being made, by the id of the workspace, and of the key."""
         self._executing: Counter[str] = Counter()
+        """How many executions run, by the same."""
 
     @asynccontextmanager
     async def container(self, caller: Caller, container_id: str) -> AsyncIterator[None]:
         """Make a container within the block, its row included. Raises `QuotaExceeded`."""
-        creating = self._creating[caller.workspace_id]
         async with self._reserving:
-            await self._check_containers(caller, set(creating))
-            creating.add(container_id)
+            await self._check_containers(caller)
+            for _, owner, _ in caller.limits:
+                self._creating[owner].add(container_id)
         try:
             yield
         finally:
-            creating.discard(container_id)
+            for _, owner, _ in caller.limits:
+                self._creating[owner].discard(container_id)
 
-    async def _check_containers(self, caller: Caller, creating: set[str]) -> None:
-        """`creating` is from before the rows are read: one that gets its row meanwhile is in both, and counts once."""
-        limit = caller.quotas.containers
-        if limit is None:
-            return
-        running = await self._records.running_of(caller)
-        if len(creating | running.keys()) < limit:
-            return
+    async def _check_containers(self, caller: Caller) -> None:
+        for kind, owner, quotas in caller.limits:
+            if (limit := quotas.containers) is None:
+                continue
+            # Those being made are from before the rows are read: one that gets its row meanwhile is in both.
+            creating = set(self._creating[owner])
+            running = await self._records.running_of(owner)
+            if len(creating | running.keys()) >= limit:
+                raise self._no_container(kind, limit, running)
+
+    def _no_container(self, kind: str, limit: int, running: Running) -> QuotaExceeded:
         soonest = min((self._expiry.at(times) for times in running.values()), default=self._now())
-        raise QuotaExceeded(
-            f"container: this workspace has its {limit} containers already; "
+        return QuotaExceeded(
+            f"container: this {kind} has its {limit} containers already; "
             "reuse one of them by its id, delete one, or wait until one expires",
             retry_after=max((soonest - self._now()).total_seconds(), 1.0),
         )
 
+    @asynccontextmanager
+    async def execution(self, caller: Caller, execution_id: str, seconds: float | None) -> AsyncIterator[float | None]:
+        """Run something for at most `seconds` within the block. The value is how long it may run; see `Budget`.
+
+        Raises `QuotaExceeded`.
+        """
+        with self._place(caller):
+            async with self._budget.reserve(caller, execution_id, seconds) as granted:
+                yield granted
+
     @contextmanager
-    def execution(self, caller: Caller) -> Iterator[None]:
-        """Run something within the block. Raises `QuotaExceeded`."""
-        limit, running = caller.quotas.executions, self._executing
-        if limit is not None and running[caller.workspace_id] >= limit:
-            raise QuotaExceeded(
-                f"This workspace runs {limit} executions already, which is its limit. Try again when one has ended.",
-                retry_after=_EXECUTION_WAIT,
-            )
-        running[caller.workspace_id] += 1
+    def _place(self, caller: Caller) -> Iterator[None]:
+        for kind, owner, quotas in caller.limits:
+            if quotas.executions is not None and self._executing[owner] >= quotas.executions:
+                raise QuotaExceeded(
+                    f"This {kind} runs {quotas.executions} executions already, which is its limit. "
+                    "Try again when one has ended.",
+                    retry_after=A_WHILE,
+                )
+        owners = [owner for _, owner, _ in caller.limits]
+        self._executing.update(owners)
         try:
             yield
         finally:
-            running[caller.workspace_id] -= 1
+            self._executing.subtract(owners)

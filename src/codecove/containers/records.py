@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from codecove import ids
@@ -29,6 +29,10 @@ class Taken:
     """It had been due, and taking it found that out: it is still to be deleted on the host."""
 
 
+Running = dict[str, Times]
+"""Containers that are running, by their ids."""
+
+
 class Records:
     """The rows of containers, and of what belongs to them."""
 
@@ -44,6 +48,7 @@ class Records:
                 ContainerRow(
                     id=container_id,
                     workspace_id=caller.workspace_id,
+                    key_id=caller.key_id,
                     state="running",
                     created_at=now,
                     last_active_at=now,
@@ -128,12 +133,13 @@ class Records:
             return True
 
     @to_the_end
-    async def running_of(self, caller: Caller) -> dict[str, Times]:
-        """The caller's workspace's containers that are running."""
+    async def running_of(self, owner: str) -> Running:
+        """The containers that are running of a workspace, or that were made with a key, by its id."""
         async with self._database.read() as session:
             rows = await session.scalars(
                 select(ContainerRow).where(
-                    ContainerRow.workspace_id == caller.workspace_id, ContainerRow.state == "running"
+                    or_(ContainerRow.workspace_id == owner, ContainerRow.key_id == owner),
+                    ContainerRow.state == "running",
                 )
             )
             return {row.id: _times(row) for row in rows}

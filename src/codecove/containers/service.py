@@ -1,7 +1,7 @@
 """The containers of the workspaces: handing them to requests, and ending them when their time is over."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Self
@@ -18,9 +18,12 @@ from codecove.observe.observer import Observer
 from codecove.sandbox.host import SandboxHost
 from codecove.store.database import Database
 from codecove.store.finish import finish
+from codecove.usage.meter import MINIMUM, Meter
 from codecove.workspaces import Caller
 
 _MAX_AGE = timedelta(days=30).total_seconds()
+_BEAT = 5.0
+"""Seconds. What is running when the server is killed is recorded so far."""
 
 log = structlog.get_logger(__name__)
 
@@ -42,31 +45,45 @@ class Containers:
         idle_expiry: float | None,
         max_age: float = _MAX_AGE,
         on_expired: OnExpired = "tool_error",
+        session_minimum: float = MINIMUM.total_seconds(),
         now: Callable[[], datetime] = clock.now,
         observer: Observer | None = None,
     ) -> None:
         idle = None if idle_expiry is None else timedelta(seconds=idle_expiry)
         self._expiry = Expiry(idle=idle, age=timedelta(seconds=max_age))
         self._on_expired = on_expired
-        self._fleet = Fleet(database=database, host=host, expiry=self._expiry, now=now, observer=observer or Observer())
+        self._fleet = Fleet(
+            database=database,
+            host=host,
+            meter=Meter(database, now=now, minimum=timedelta(seconds=session_minimum)),
+            expiry=self._expiry,
+            now=now,
+            observer=observer or Observer(),
+        )
         self.catalogue = Catalogue(database, expiry=self._expiry, leased=self._fleet.leased, now=now)
         """What there is to see of them, without using them."""
         self.readiness = self._fleet.readiness
-        self._sweeper: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         await self._fleet.reconcile()
-        self._sweeper = asyncio.create_task(self._sweep_forever(), name="expire containers")
+        self._tasks = {
+            asyncio.create_task(
+                _forever(self.sweep, sweep_interval(self._expiry), "expiring containers"), name="expire containers"
+            ),
+            asyncio.create_task(_forever(self.beat, _BEAT, "metering"), name="meter"),
+        }
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        sweeper, self._sweeper = self._sweeper, None
-        if sweeper is not None:
-            await finish(self._close(sweeper))
+        tasks, self._tasks = self._tasks, set()
+        if tasks:
+            await finish(self._close(tasks))
 
-    async def _close(self, sweeper: asyncio.Task[None]) -> None:
-        sweeper.cancel()
-        await asyncio.wait({sweeper})
+    async def _close(self, tasks: set[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         await self._fleet.close()
 
     @asynccontextmanager
@@ -111,15 +128,19 @@ class Containers:
         return await self._fleet.records.find_by_call(caller, call_id)
 
     async def sweep(self) -> None:
-        """Expire what is due now. The task of this object calls it all the time."""
+        """Expire what is due now. A task of this object calls it all the time."""
         await self._fleet.sweep()
 
-    async def _sweep_forever(self) -> None:
-        interval = sweep_interval(self._expiry)
-        while True:
-            await asyncio.sleep(interval)
-            try:
-                await self.sweep()
-            except Exception:
-                # A locked database or a failing host is no reason to stop expiring for good.
-                log.exception("expiring containers failed; trying again", seconds=interval)
+    async def beat(self) -> None:
+        """Record what runs now. A task of this object calls it all the time."""
+        await self._fleet.beat()
+
+
+async def _forever(work: Callable[[], Awaitable[None]], interval: float, name: str) -> None:
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            await work()
+        except Exception:
+            # A locked database or a failing host is no reason to stop for good.
+            log.exception(f"{name} failed; trying again", seconds=interval)

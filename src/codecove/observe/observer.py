@@ -11,10 +11,11 @@ from codecove.observe.tracing import Tracing
 
 
 class Ending(Protocol):
-    """What became of an execution: one of the two, or neither for a call of the editor that went well."""
+    """What became of an execution: one of the two codes, or neither for a call of the editor that went well."""
 
     return_code: int | None
     error_code: str | None
+    microseconds: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,11 @@ class Observer:
             try:
                 yield
             finally:
+                # Of one that is metered the metrics say what the meter says.
+                metered = ending.microseconds
                 self.metrics.ended_execution(
                     tool,
-                    seconds=clock.monotonic() - begun,
+                    seconds=clock.monotonic() - begun if metered is None else metered / 1_000_000,
                     return_code=ending.return_code,
                     error_code=ending.error_code,
                 )

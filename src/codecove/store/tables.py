@@ -140,23 +140,88 @@ class CallRow(Table):
 
 
 class ExecutionRow(Table):
-    """One tool call that reached its container. `finished_at` is None while it runs."""
+    """One tool call, or terminal, that reached its container. `finished_at` is None while it runs.
+
+    What is None of an execution that has ended is not known of it.
+    """
 
     __tablename__ = "executions"
-    __table_args__ = (Index(None, "workspace_id", "started_at"), Index(None, "container_id", "started_at"))
+    __table_args__ = (
+        Index(None, "workspace_id", "started_at"),
+        Index(None, "container_id", "started_at"),
+        Index(None, "key_id", "started_at"),
+        Index(None, "started_at"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
     container_id: Mapped[str] = mapped_column(ForeignKey("containers.id"))
+    key_id: Mapped[str | None]
+    request_id: Mapped[str | None]
     call_id: Mapped[str]
     tool: Mapped[str]
     started_at: Mapped[datetime]
+    seen_at: Mapped[datetime | None]
+    """When it was last seen running."""
     finished_at: Mapped[datetime | None]
-    seconds: Mapped[float | None]
-    """Wall clock."""
+    microseconds: Mapped[int | None] = mapped_column(BigInteger)
+    """Wall clock, without what it waited for others in its container."""
+    cpu_microseconds: Mapped[int | None] = mapped_column(BigInteger)
+    peak_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    output_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    """What it printed, also what was cut."""
     return_code: Mapped[int | None]
     error_code: Mapped[str | None]
     """As in the result block; or `cancelled` when the client went away, `interrupted` when the server did."""
+
+
+class ContainerSessionRow(Table):
+    """A stretch of time for which a container is billed. Those of one container never overlap.
+
+    See docs/decisions/usage-sessions.md.
+    """
+
+    __tablename__ = "container_sessions"
+    __table_args__ = (
+        Index(None, "container_id", "started_at"),
+        Index(None, "workspace_id", "started_at"),
+        Index(None, "started_at"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
+    container_id: Mapped[str]
+    """No foreign key: what was billed stays when the container's rows go."""
+    key_id: Mapped[str]
+    """Of the request that began it; so is the next one."""
+    request_id: Mapped[str | None]
+    started_at: Mapped[datetime]
+    used_until: Mapped[datetime]
+    """When a request last used the container, or was last seen to do so."""
+    billed_microseconds: Mapped[int] = mapped_column(BigInteger)
+    """From `started_at` to `used_until`, and never less than the minimum of the time."""
+
+
+class UsageDayRow(Table):
+    """What is kept of the executions and sessions of one day when their rows go: their sums."""
+
+    __tablename__ = "usage_days"
+
+    day: Mapped[str] = mapped_column(primary_key=True)
+    """`2026-07-30`, of UTC; what began on that day."""
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"), primary_key=True)
+    key_id: Mapped[str] = mapped_column(primary_key=True)
+    """Empty: not known."""
+    tool: Mapped[str] = mapped_column(primary_key=True)
+    """Empty in the row of the sessions."""
+    executions: Mapped[int]
+    errors: Mapped[int]
+    microseconds: Mapped[int] = mapped_column(BigInteger)
+    cpu_microseconds: Mapped[int] = mapped_column(BigInteger)
+    peak_memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    output_bytes: Mapped[int] = mapped_column(BigInteger)
+    sessions: Mapped[int]
+    session_microseconds: Mapped[int] = mapped_column(BigInteger)
 
 
 class FileRow(Table):

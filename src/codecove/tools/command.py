@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from codecove.clock import monotonic
 from codecove.sandbox.errors import GuestFileError
 from codecove.sandbox.host import Execution
 from codecove.tools.capture import before_execution, capture_outputs
@@ -26,7 +27,9 @@ async def run_command(
     """The content of the result block of a call of `name`. Raises `ToolFailure`."""
     env = {**context.env, **env}
     before = await before_execution(context)
+    asked = monotonic()
     execution = await context.container.run(argv, env=env, timeout=context.timeout, stdin=stdin)
+    context.consumption.add(execution, seconds=monotonic() - asked)
     if execution.timed_out:
         raise ToolFailure("execution_time_exceeded", await _timeout_message(context, execution))
     captured = await capture_outputs(context, before)

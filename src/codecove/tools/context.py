@@ -4,7 +4,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from codecove.sandbox.environment import BASE_ENVIRONMENT
-from codecove.sandbox.host import WORKING_DIRECTORY, Container
+from codecove.sandbox.host import WORKING_DIRECTORY, Container, Execution
 
 SaveOutput = Callable[[str, AsyncIterable[bytes]], Awaitable[str]]
 """Stores a file that an execution made: (its name, its bytes) → the id of the new File.
@@ -33,6 +33,29 @@ class ToolLimits:
 
 
 @dataclass(slots=True)
+class Consumption:
+    """What the commands of one call took."""
+
+    commands: int = 0
+    """Those that have ended."""
+    waited: float = 0.0
+    """Seconds in which the container was busy with somebody else's command."""
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    output_bytes: int = 0
+    """Of stdout and stderr, also what was cut."""
+
+    def add(self, execution: Execution, *, seconds: float) -> None:
+        """A command has ended, `seconds` after it was asked for."""
+        self.commands += 1
+        self.waited += max(seconds - execution.seconds, 0.0)
+        self.cpu_seconds += execution.cpu_seconds
+        self.peak_memory_bytes = max(self.peak_memory_bytes, execution.peak_memory_bytes)
+        for output in (execution.stdout, execution.stderr):
+            self.output_bytes += len(output.head) + len(output.tail) + output.dropped
+
+
+@dataclass(slots=True)
 class ExecutionContext:
     """One call's container, directories, time and limits."""
 
@@ -45,6 +68,7 @@ class ExecutionContext:
     """The limit that `timeout` comes from, in words for the error message."""
     limits: ToolLimits
     save_output: SaveOutput
+    consumption: Consumption = field(default_factory=Consumption)
     notes: list[str] = field(default_factory=list)
     """What the model has to know beside the program's own output; goes to the end of stderr."""
 

@@ -16,7 +16,7 @@ from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable, Gues
 from codecove.sandbox.host import INPUT_ROOT, OUTPUT_ROOT, Container
 from codecove.tools.base import Call, Operation, Tool
 from codecove.tools.command import with_notes
-from codecove.tools.context import ExecutionContext, SaveOutput, ToolLimits
+from codecove.tools.context import Consumption, ExecutionContext, SaveOutput, ToolLimits
 from codecove.tools.failures import ToolFailure, invalid_input
 from codecove.tools.results import CALL_NAMES, error_block, result_block
 
@@ -28,8 +28,14 @@ log = structlog.get_logger(__name__)
 class ExecutionRecord(Protocol):
     """The row that remembers one execution; the lease writes it when the call ends."""
 
+    allowed_seconds: float | None
+    """What the caller's quotas leave for it. None: they say nothing."""
     return_code: int | None
     error_code: str | None
+    microseconds: int | None
+    cpu_microseconds: int | None
+    peak_memory_bytes: int | None
+    output_bytes: int | None
 
 
 class ContainerLease(Protocol):
@@ -51,7 +57,11 @@ class ContainerLease(Protocol):
 
     async def mark_loaded(self, file_ids: Iterable[str]) -> None: ...
 
-    def execution(self, call_id: str, tool: str) -> AbstractAsyncContextManager[ExecutionRecord]: ...
+    def execution(
+        self, call_id: str, tool: str, *, at_most: float | None = None
+    ) -> AbstractAsyncContextManager[ExecutionRecord]:
+        """Raises what `container` does; the container is there in the block."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,7 @@ class ToolSession:
         limits: ToolLimits,
     ) -> None:
         self.execution_seconds = 0.0
-        """Wall clock of all calls so far that reached the container."""
+        """Wall clock of all calls so far that reached the container, without what they waited for others' there."""
         self.execution_requests = 0
         """How many calls reached the container."""
         self._lease = lease
@@ -114,25 +124,37 @@ class ToolSession:
 
     async def _run(self, call: Call, operation: Operation) -> dict[str, Any]:
         timeout, reason = self._time_left()
-        container = await self._lease.container()
-        async with self._lease.execution(call.id, call.name) as record:
+        consumption = Consumption()
+        async with self._lease.execution(call.id, call.name, at_most=timeout) as record:
+            container = await self._lease.container()
+            if record.allowed_seconds is not None and record.allowed_seconds < timeout:
+                timeout, reason = record.allowed_seconds, "what is left of today's seconds of execution"
             self.execution_requests += 1
             started = monotonic()
             try:
                 with _failures_of(call):
-                    context = await self._context(container, timeout, reason)
+                    context = await self._context(container, timeout, reason, consumption)
                     content = await operation(context)
             except ToolFailure as failure:
                 record.error_code = failure.code
                 raise
             finally:
-                self.execution_seconds += monotonic() - started
+                self._account(record, consumption, monotonic() - started)
             record.return_code = content.get("return_code")
         if "return_code" in content:
             self._output_dir = _new_output_directory()
             if notice := self._take_notice():
                 content["stderr"] = with_notes(content["stderr"], [notice])
         return content
+
+    def _account(self, record: ExecutionRecord, consumption: Consumption, elapsed: float) -> None:
+        seconds = max(elapsed - consumption.waited, 0.0)
+        self.execution_seconds += seconds
+        record.microseconds = round(seconds * 1_000_000)
+        if consumption.commands:
+            record.cpu_microseconds = round(consumption.cpu_seconds * 1_000_000)
+            record.peak_memory_bytes = consumption.peak_memory_bytes
+            record.output_bytes = consumption.output_bytes
 
     def _take_notice(self) -> str | None:
         """The lease's notice, once. A result of the editor has no place for it: it waits for the next that has."""
@@ -155,7 +177,9 @@ class ToolSession:
             return left, f"what was left of this request's max_execution_duration of {budget:g} s"
         return timeout, reason
 
-    async def _context(self, container: Container, timeout: float, reason: str) -> ExecutionContext:
+    async def _context(
+        self, container: Container, timeout: float, reason: str, consumption: Consumption
+    ) -> ExecutionContext:
         context = ExecutionContext(
             container=container,
             input_dir=self._input_dir,
@@ -164,6 +188,7 @@ class ToolSession:
             timeout_reason=reason,
             limits=self._limits,
             save_output=self._save_output,
+            consumption=consumption,
         )
         if not self._prepared:
             self._notes = await self._load_uploads(container)
