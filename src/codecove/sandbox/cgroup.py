@@ -104,6 +104,16 @@ class Cgroup:
         """The files that a process writes its pid to, to get in."""
         return [self._below(root) / "cgroup.procs" for root in self._hierarchies.roots]
 
+    def use_all_cpus(self) -> None:
+        """Let its processes run wherever this one may, whatever they were bound to."""
+        everywhere = os.sched_getaffinity(0)
+        done: set[int] = set()
+        while new := self._threads() - done:  # one may have started another meanwhile, bound like itself
+            for thread in new:
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(thread, everywhere)
+            done |= new
+
     def kill(self) -> None:
         """SIGKILL to all its processes, frozen ones too."""
         self.thaw()
@@ -158,6 +168,13 @@ class Cgroup:
             self._write("freezer", "cgroup.freeze", "1" if frozen else "0")
         else:
             self._write("freezer", "freezer.state", "FROZEN" if frozen else "THAWED")
+
+    def _threads(self) -> set[int]:
+        found: set[int] = set()
+        for pid in self.processes():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found.update(int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir())
+        return found
 
     def _path(self, controller: str, file: str) -> Path:
         return self._below(_ROOT if self._hierarchies.unified else _ROOT / controller) / file

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -106,7 +107,9 @@ class Site:
         await layer.attach(self.directory, rootfs=rootfs, built=built, shifted=host_kernel)
         config = bundle.config(cgroup=self.cgroup.name, host_kernel=host_kernel)
         (self.directory / "config.json").write_text(json.dumps(config))
-        connection = await self._connect(built.reaper, command, restored=restored)
+        # Where gVisor starts on one processor it does not spin while it waits: docs/decisions/sandbox-latency.md.
+        cpus = 0 if host_kernel else math.ceil(limits.cpus)
+        connection = await self._connect([built.reaper, str(cpus)], command, restored=restored)
         try:
             async with asyncio.timeout(_BOOT_SECONDS):
                 await connection.ready()
@@ -116,17 +119,19 @@ class Site:
         except asyncio.CancelledError:
             connection.end("the start was cancelled")
             raise
+        self.cgroup.use_all_cpus()
         self.cgroup.limit_memory(limits.memory_bytes + memory.HEADROOM_BYTES)
         return connection
 
-    async def _connect(self, reaper: Path, command: Sequence[str], *, restored: bool) -> AgentConnection:
+    async def _connect(
+        self, reaper: Sequence[Path | str], command: Sequence[str], *, restored: bool
+    ) -> AgentConnection:
         agent_stdin, to_agent = os.pipe()
         from_agent, agent_stdout = os.pipe()
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
             self._reaper = await asyncio.create_subprocess_exec(
-                str(reaper),
-                *map(str, self.cgroup.entrances()),
+                *map(str, [*reaper, *self.cgroup.entrances()]),
                 "--",
                 *command,
                 cwd=self.directory,

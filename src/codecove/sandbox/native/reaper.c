@@ -1,9 +1,9 @@
 /* The parent of one sandbox's processes on the host.
  *
- *     reaper FILE... -- COMMAND ARGUMENT...
+ *     reaper CPUS FILE... -- COMMAND ARGUMENT...
  *
- * Runs COMMAND (an OCI runtime's `run --detach`) in the control groups whose cgroup.procs the FILEs are, and stays
- * until all processes that descend from it have ended. They have it as their parent once the runtime has left them
+ * Runs COMMAND (an OCI runtime's `run --detach`) in the control groups whose cgroup.procs the FILEs are, on CPUS of
+ * the processors (0: on all), and stays until all processes that descend from it have ended. They have it as their parent once the runtime has left them
  * behind, so they are reaped the moment they die. Without it that would be up to the machine's first process: until it
  * got round to it, `runsc delete` would take the dead for alive.
  *
@@ -11,7 +11,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -27,13 +29,24 @@ static void enter(const char *file) {
     close(fd);
 }
 
+/* From the one it runs on upwards. A machine with fewer, or with too many for the set, is taken as it is. */
+static void narrow(int wanted) {
+    cpu_set_t allowed, chosen;
+    if (wanted <= 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) <= wanted) return;
+    CPU_ZERO(&chosen);
+    for (int cpu = sched_getcpu(); CPU_COUNT(&chosen) < wanted; cpu = (cpu + 1) % CPU_SETSIZE)
+        if (CPU_ISSET(cpu, &allowed)) CPU_SET(cpu, &chosen);
+    sched_setaffinity(0, sizeof chosen, &chosen);
+}
+
 int main(int count, char **arguments) {
-    int command = 1;
+    int command = 2;
     while (command < count && strcmp(arguments[command], "--") != 0) command++;
     if (++command >= count || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return 125;
     pid_t runtime = fork();
     if (runtime == 0) {
-        for (int i = 1; i < command - 1; i++) enter(arguments[i]);
+        narrow(atoi(arguments[1]));
+        for (int i = 2; i < command - 1; i++) enter(arguments[i]);
         execv(arguments[command], arguments + command);
         dprintf(STDERR_FILENO, "reaper: %s: %s\n", arguments[command], strerror(errno));
         _exit(125);
