@@ -17,8 +17,29 @@ compile() {
     echo "$lock: $(grep -c '==' "$lock") packages"
 }
 
+lock_node() {
+    rm -f "$1/package-lock.json"
+    (cd "$1" && npm install --silent --no-audit --no-fund --package-lock-only --omit-lockfile-registry-resolved)
+    node - "$1/package-lock.json" <<'END'
+const { readFileSync, writeFileSync } = require('node:fs');
+const lock = JSON.parse(readFileSync(process.argv[2]));
+for (const entry of Object.values(lock.packages)) delete entry.funding;
+writeFileSync(process.argv[2], `${JSON.stringify(lock, null, 2)}\n`);
+END
+    if grep -n '://' "$1/package-lock.json"; then
+        echo "$1/package-lock.json names a host" >&2
+        exit 1
+    fi
+}
+
 compile requirements/runtime.txt --universal --python-version 3.11 pyproject.toml
 compile requirements/dev.txt --universal --python-version 3.11 --constraints requirements/runtime.txt \
     --extra dev pyproject.toml requirements/tools.in
+for packages in tests/conformance/clients/locks/*.in; do
+    compile "${packages%.in}.txt" --universal --python-version 3.11 "$packages"
+done
+for packages in tests/conformance/clients/locks/*/package.json; do
+    lock_node "${packages%/package.json}"
+done
 compile image/python.txt --python-version 3.11 --python-platform x86_64-manylinux_2_28 --only-binary :all: \
     --overrides image/python-overrides.txt image/python.in

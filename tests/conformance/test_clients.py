@@ -1,26 +1,15 @@
-"""Clients of 2025 and of today, each in an environment of its own, do the documentation's quickstart.
-
-The environments are made once, in .cache/clients, by pip and npm.
-"""
+"""Clients of 2025 and of today, each in an environment of its own, do the documentation's quickstart in every way."""
 
 import json
-import os
-import shutil
-import subprocess
 import sys
-import venv
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.conformance import report
+from tests.conformance.environments import CLIENTS, node_environment, python_environment, run
 from tests.support.script import Json, Turn, bash, python, say
 from tests.support.server import Server
 from tests.support.upstream import MODEL, ScriptedUpstream
-
-SCRIPTS = Path(__file__).parent / "clients"
-CACHE = Path(__file__).parents[2] / ".cache" / "clients"
 
 OLDER = ("code_execution_20250522", "code-execution-2025-05-22")
 NEWER = ("code_execution_20250825", "code-execution-2025-08-25")
@@ -32,50 +21,11 @@ TURNS = {
 
 # Mid-2025, when the older tool was new; late 2025, when the newer one was; and the newest that is out.
 PYTHON = [("0.54.0", OLDER), ("0.72.0", NEWER)]
-TYPESCRIPT = [("0.52.0", OLDER), ("0.69.0", NEWER), ("latest", OLDER), ("latest", NEWER)]
+TYPESCRIPT = [("0.52.0", OLDER), ("0.69.0", NEWER), ("current", OLDER), ("current", NEWER)]
 # Clients whose streaming helper knows the input of ordinary tool calls only.
 DROPS_STREAMED_INPUT = {"0.52.0"}
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
-
-
-def run(command: list[str], *, cwd: Path | None = None) -> str:
-    """A command's output, in an environment without anybody's settings but those that installers need."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COVE_", "PYTHON"))}
-    done = subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, f"{command[0]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def once(directory: Path, make: Callable[[Path], None]) -> Path:
-    """Make a directory if it is not there yet; one that was made halfway is made again."""
-    done = directory / ".complete"
-    if not done.exists():
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
-        make(directory)
-        done.touch()
-    return directory
-
-
-def python_client(version: str) -> Path:
-    """The interpreter of an environment that has this version of the client."""
-
-    def make(directory: Path) -> None:
-        venv.create(directory, with_pip=True)
-        run([str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet", f"anthropic=={version}"])
-
-    return once(CACHE / f"python-{version}", make) / "bin" / "python"
-
-
-def typescript_client(version: str) -> Path:
-    """A directory in which this version of the client is installed."""
-
-    def make(directory: Path) -> None:
-        (directory / "package.json").write_text("{}")
-        run(["npm", "install", "--silent", "--no-audit", "--no-fund", f"@anthropic-ai/sdk@{version}"], cwd=directory)
-
-    return once(CACHE / f"typescript-{version}", make)
 
 
 def check(client: str, answer: Json, tool: tuple[str, str]) -> None:
@@ -122,10 +72,10 @@ def play(upstream: ScriptedUpstream, tool: tuple[str, str], *, before: int, afte
 def test_the_python_client_of_that_time(
     version: str, tool: tuple[str, str], server: Server, upstream: ScriptedUpstream
 ) -> None:
-    interpreter = python_client(version)
+    interpreter = python_environment(f"python-{version}")
     play(upstream, tool, before=6, after=2)
     arguments = [server.url, server.api_key, MODEL, *tool]
-    answer = json.loads(run([str(interpreter), str(SCRIPTS / "quickstart.py"), *arguments]))
+    answer = json.loads(run([str(interpreter), str(CLIENTS / "quickstart.py"), *arguments]))
     assert answer["version"] == version
     check("Python", answer, tool)
 
@@ -134,7 +84,7 @@ def test_the_python_client_of_that_time(
 def test_the_python_client_of_today(tool: tuple[str, str], server: Server, upstream: ScriptedUpstream) -> None:
     play(upstream, tool, before=6, after=2)
     arguments = [server.url, server.api_key, MODEL, *tool]
-    answer = json.loads(run([sys.executable, str(SCRIPTS / "quickstart.py"), *arguments]))
+    answer = json.loads(run([sys.executable, str(CLIENTS / "quickstart.py"), *arguments]))
     check("Python", answer, tool)
 
 
@@ -142,10 +92,8 @@ def test_the_python_client_of_today(tool: tuple[str, str], server: Server, upstr
     ("version", "tool"), TYPESCRIPT, ids=lambda value: value if isinstance(value, str) else value[0]
 )
 def test_the_typescript_client(version: str, tool: tuple[str, str], server: Server, upstream: ScriptedUpstream) -> None:
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.fail("node and npm are needed for the TypeScript client: run `make setup`", pytrace=False)
-    directory = typescript_client(version)
+    directory = node_environment(f"typescript-{version}")
     play(upstream, tool, before=5, after=0)
     arguments = [str(directory), server.url, server.api_key, MODEL, *tool]
-    answer = json.loads(run(["node", str(SCRIPTS / "quickstart.mjs"), *arguments]))
+    answer = json.loads(run(["node", str(CLIENTS / "quickstart.mjs"), *arguments]))
     check("TypeScript", answer, tool)

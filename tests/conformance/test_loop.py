@@ -130,6 +130,18 @@ def test_executions_asked_for_beside_a_client_tool_run_when_its_result_comes(
     ask(then(history, second, "Thanks."), tools=[NEWER, WEATHER])
 
 
+def test_the_container_is_named_already_by_the_answer_whose_execution_waits(
+    ask: Ask, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Turn([bash("echo ran"), call("get_weather", {"city": "Bern"})]), Turn([say("Ran, and sunny.")]))
+    first = ask("Both.", tools=[NEWER, WEATHER])
+    assert types(first) == ["server_tool_use", "tool_use"]
+    result = {"type": "tool_result", "tool_use_id": content_of(first)[1]["id"], "content": "sunny"}
+    second = ask(then(user("Both."), first, [result]), tools=[NEWER, WEATHER], container=container_id(first))
+    assert results(second)[0]["stdout"] == "ran\n"
+    assert container_id(second) == container_id(first)
+
+
 @pytest.mark.parametrize("name_the_container", [True, False], ids=["container-named", "container-left-out"])
 def test_a_paused_turn_goes_on_from_the_content_sent_back(
     name_the_container: bool,

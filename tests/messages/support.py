@@ -80,6 +80,9 @@ class Bench:
         self.execution_seconds += 0.5
         return result_block(call.name, call.id, output_of(call.name, str(call.input)))
 
+    async def reserve(self) -> None:
+        self.container_id = self.container_id or "container_01"
+
     async def remember_call(self, call_id: str) -> None:
         self.remembered.append(call_id)
 

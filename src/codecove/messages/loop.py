@@ -33,6 +33,8 @@ class Session(Protocol):
 
     async def execute(self, tool: Tool, call: Call) -> Block: ...
 
+    async def reserve(self) -> None: ...
+
 
 class Lease(Protocol):
     """The request's hold on its container, as `containers.lease.Lease` has it."""
@@ -203,9 +205,12 @@ class Loop:
         The value is those that can't wait: a later request would take what is left of their input for the whole.
         """
         assert self._workshop is not None  # noqa: S101
-        for call in calls:
-            if call.problem is None:
-                await self._workshop.lease.remember_call(call.id)
+        waiting = [call for call in calls if call.problem is None]
+        if waiting:
+            # Clients read the container's id from any response that has a call for it.
+            await self._workshop.session.reserve()
+        for call in waiting:
+            await self._workshop.lease.remember_call(call.id)
         return [call for call in calls if call.problem is not None]
 
     def _message_start(self, message: dict[str, Any]) -> Event:

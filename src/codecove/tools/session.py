@@ -122,6 +122,16 @@ class ToolSession:
             return error_block(_result_name(tool, call), call.id, failure.code, message)
         return result_block(call.name, call.id, content)
 
+    async def reserve(self) -> None:
+        """Have a container for calls that a later request will run, so that this one's response can name it.
+
+        If there can be none now, the later request tries again and tells the model why not.
+        """
+        try:
+            await self._lease.container()
+        except (ContainerExpired, ContainerUnavailable, HostFull, RateLimited) as error:
+            log.info("no container yet for calls that wait", reason=str(error))
+
     async def _run(self, call: Call, operation: Operation) -> dict[str, Any]:
         timeout, reason = self._time_left()
         consumption = Consumption()
