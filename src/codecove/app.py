@@ -12,6 +12,7 @@ from sqlalchemy import URL
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from codecove import __version__
 from codecove.api.errors import HANDLERS
 from codecove.api.middleware import RequestContext
 from codecove.api.rates import RateLimits
@@ -36,8 +37,9 @@ from codecove.sandbox.limits import Limits
 from codecove.sandbox.local import HostConfig, LocalHost
 from codecove.settings import Settings
 from codecove.store.address import UnsupportedDatabase
+from codecove.store.audit import Audit
 from codecove.store.claim import DatabaseInUse
-from codecove.store.database import Database, DatabaseUnavailable
+from codecove.store.database import SERVER, Database, DatabaseUnavailable
 from codecove.store.keys import Keys
 from codecove.store.workspaces import Workspaces
 from codecove.tools.facts import facts_from
@@ -88,10 +90,10 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
             "once no older version is to come back on this database: cove database upgrade",
             post_steps=database.unfinished,
         )
-    keys = Keys(database)
-    await keys.ensure(settings.api_key.get_secret_value() if settings.api_key else None)
-    if not any(key.revoked_at is None for key in await keys.list()):
-        _log.warning("there is no API key yet, so every request will be refused: cove keys create NAME")
+    audit = Audit(database)
+    await audit.record("server.start", f"codecove {__version__}")
+    stack.push_async_callback(audit.record, "server.stop", f"codecove {__version__}")
+    keys = await _keys(settings, database)
     stored = Files(database=database, blobs=blobs, max_size=settings.max_file_size, quota=settings.workspace_storage)
     await stack.enter_async_context(Upkeep(database=database, blobs=blobs))
     config = host_config(settings, image.rootfs)
@@ -133,10 +135,18 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
     )
 
 
-async def open_database(settings: Settings, stack: AsyncExitStack) -> Database:
+async def _keys(settings: Settings, database: Database) -> Keys:
+    keys = Keys(database)
+    await keys.ensure(settings.api_key.get_secret_value() if settings.api_key else None)
+    if not any(key.revoked_at is None for key in await keys.list()):
+        _log.warning("there is no API key yet, so every request will be refused: cove keys create NAME")
+    return keys
+
+
+async def open_database(settings: Settings, stack: AsyncExitStack, *, actor: str = SERVER) -> Database:
     """The database that the settings name, open until the stack is closed. Raises `CannotStart`."""
     try:
-        return await stack.enter_async_context(Database(database_url(settings)))
+        return await stack.enter_async_context(Database(database_url(settings), actor=actor))
     except (UnsupportedDatabase, DatabaseUnavailable) as error:
         raise CannotStart(str(error)) from error
 

@@ -1,6 +1,6 @@
 """Workspaces: who owns what. Files, containers and keys belong to one, and nothing of one is visible in another."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 DEFAULT_WORKSPACE_ID = "wrkspc_01" + "0" * 22
@@ -23,6 +23,10 @@ class Quotas:
     """Of the day in UTC."""
     storage_bytes: int | None = None
     """Of files."""
+
+    def to_dict(self) -> dict[str, int | None]:
+        """By name."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

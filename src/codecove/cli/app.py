@@ -4,6 +4,7 @@ import typer
 
 from codecove import __version__
 from codecove.cli import containers, files, image, keys, migrations, workspaces
+from codecove.cli.audit import audit
 from codecove.cli.doctor import doctor
 from codecove.cli.run import run
 from codecove.cli.serve import serve
@@ -26,6 +27,7 @@ app.add_typer(containers.app)
 app.add_typer(keys.app)
 app.add_typer(workspaces.app)
 app.add_typer(migrations.app)
+app.command()(audit)
 app.add_typer(image.app)
 
 

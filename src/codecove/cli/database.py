@@ -11,6 +11,7 @@ import typer
 from codecove.app import CannotStart, make_data_dir, open_database
 from codecove.cli.configuration import fail, load_settings
 from codecove.errors import CodecoveError
+from codecove.store.audit import command_line_user
 from codecove.store.database import Database
 
 _T = TypeVar("_T")
@@ -23,7 +24,7 @@ def with_database(data_dir: Path | None, action: Callable[[Database], Awaitable[
 
     async def work() -> _T:
         async with AsyncExitStack() as stack:
-            return await action(await open_database(settings, stack))
+            return await action(await open_database(settings, stack, actor=command_line_user()))
 
     try:
         make_data_dir(settings.data_dir)

@@ -17,6 +17,7 @@ from codecove.workspaces import Caller
 class ExecutionRecord:
     """What became of a call. Whoever runs the call sets what it knows."""
 
+    input_sha256: str | None = None
     allowed_seconds: float | None = None
     """What the caller's quotas leave for it. None: they say nothing."""
     return_code: int | None = None
@@ -51,6 +52,7 @@ class Executions:
                     container_id=container_id,
                     call_id=call_id,
                     tool=tool,
+                    input_sha256=record.input_sha256,
                     started_at=now,
                     seen_at=now,
                 )

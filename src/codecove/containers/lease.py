@@ -112,7 +112,7 @@ class Lease:
 
     @asynccontextmanager
     async def execution(
-        self, call_id: str, tool: str, *, at_most: float | None = None
+        self, call_id: str, tool: str, *, input_sha256: str | None = None, at_most: float | None = None
     ) -> AsyncIterator[ExecutionRecord]:
         """Record what runs in the block: when, how long, and what the block sets on the record.
 
@@ -121,7 +121,7 @@ class Lease:
         or the key may not run more now: then there is neither a new container nor a record. When
         `ContainerUnavailable` comes out of the block, directly or as a cause, the container has failed.
         """
-        record = ExecutionRecord()
+        record = ExecutionRecord(input_sha256=input_sha256)
         async with self._fleet.admission.execution(self._caller, record.id, at_most) as allowed:
             record.allowed_seconds = allowed
             container_id = (await self.container()).id

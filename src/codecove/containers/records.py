@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from codecove import ids
 from codecove.containers.policy import Expiry, Times, due
+from codecove.store.audit import note
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
 from codecove.store.tables import CallRow, ContainerEventRow, ContainerFileRow, ContainerRow, ContainerState
@@ -130,6 +131,7 @@ class Records:
                 return False
             row.state, row.ended_at = "deleted", row.ended_at or now
             session.add(_event(container_id, now, "deleted", reason))
+            note(session, "container.delete", container_id, workspace_id=row.workspace_id, caller=caller)
             return True
 
     @to_the_end

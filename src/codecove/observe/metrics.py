@@ -5,11 +5,13 @@ name, a workspace or a key as a client sent it: those are in the log and in `/v1
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
+
+from codecove import clock
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _QUICK: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
@@ -31,6 +33,7 @@ class Metrics:
         self._http(self._registry)
         self._upstream(self._registry)
         self._executions(self._registry)
+        self._chores(self._registry)
 
     def _http(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
@@ -99,6 +102,28 @@ class Metrics:
             buckets=_QUICK,
             registry=registry,
         )
+
+    def _chores(self, registry: CollectorRegistry) -> None:
+        self._chore_runs = Counter(
+            "codecove_chore_runs",
+            "Runs of what a server does again and again (expiry, retention, metering …): `ok` or `failed`.",
+            ("chore", "outcome"),
+            registry=registry,
+        )
+        self._chore_seconds = Counter("codecove_chore_seconds", "Time spent on chores.", ("chore",), registry=registry)
+        self._chore_success = Gauge(
+            "codecove_chore_last_success_timestamp_seconds",
+            "When a chore last succeeded, in seconds since 1970.",
+            ("chore",),
+            registry=registry,
+        )
+
+    def ended_chore(self, what: str, outcome: Literal["ok", "failed"], seconds: float) -> None:
+        """A chore has run."""
+        self._chore_runs.labels(what, outcome).inc()
+        self._chore_seconds.labels(what).inc(seconds)
+        if outcome == "ok":
+            self._chore_success.labels(what).set(clock.now().timestamp())
 
     def count_tokens(self, upstream: str, usage: dict[str, object]) -> None:
         """Add a turn's usage, as the Messages protocol has it."""

@@ -5,9 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import structlog
+
 from codecove import clock
 from codecove.observe.metrics import Metrics
 from codecove.observe.tracing import Tracing
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class Ending(Protocol):
@@ -36,11 +40,20 @@ class Observer:
             finally:
                 # Of one that is metered the metrics say what the meter says.
                 metered = ending.microseconds
+                seconds = clock.monotonic() - begun if metered is None else metered / 1_000_000
                 self.metrics.ended_execution(
                     tool,
-                    seconds=clock.monotonic() - begun if metered is None else metered / 1_000_000,
+                    seconds=seconds,
                     return_code=ending.return_code,
                     error_code=ending.error_code,
+                )
+                _log.info(
+                    "execution",
+                    tool=tool,
+                    container_id=container_id,
+                    return_code=ending.return_code,
+                    error_code=ending.error_code,
+                    seconds=round(seconds, 6),
                 )
                 span.set("codecove.return_code", ending.return_code)
                 span.set("codecove.error_code", ending.error_code)

@@ -17,6 +17,10 @@ from codecove.store.steps import SchemaMismatch
 
 _WRITES = "codecove_writes"
 _CONNECTIONS = 10
+SERVER = "server"
+"""Who acts when nobody in particular asked for it."""
+ACTOR = "actor"
+"""In the `info` of a transaction that writes: who acts."""
 
 
 class DatabaseUnavailable(Exception):
@@ -31,9 +35,10 @@ class Database:
     the cancelled task's traceback holds one of its statements. A test looks for it.
     """
 
-    def __init__(self, url: str | URL) -> None:
-        """`url` is as `store/address.py` says. Raises `UnsupportedDatabase`."""
+    def __init__(self, url: str | URL, *, actor: str = SERVER) -> None:
+        """`url` is as `store/address.py` says; `actor` is whom the audit log names. Raises `UnsupportedDatabase`."""
         self._address = address(url)
+        self._actor = actor
         self._engine: AsyncEngine | None = None
         self.unfinished: list[str] = []
         """The post-steps (`store/steps.py`) that an operator has still to apply."""
@@ -76,7 +81,9 @@ class Database:
         async with AsyncExitStack() as stack:
             if self._writer is not None:
                 await stack.enter_async_context(self._writer)
-            session = await stack.enter_async_context(AsyncSession(engine, expire_on_commit=False))
+            session = await stack.enter_async_context(
+                AsyncSession(engine, expire_on_commit=False, info={ACTOR: self._actor})
+            )
             yield session
             await session.commit()
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from codecove import clock, ids
 from codecove.errors import NotFound, Unauthenticated
+from codecove.store.audit import note
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
 from codecove.store.quotas import put_quotas, quotas_of
@@ -58,6 +59,7 @@ class Keys:
         put_quotas(quotas, row)
         async with self._database.write() as session:
             session.add(row)
+            note(session, "key.create", row.id, workspace_id=workspace_id, details={"name": name, "role": role})
         return secret, _key(row)
 
     @to_the_end
@@ -75,6 +77,7 @@ class Keys:
             if row is None:
                 raise _not_found(key_id)
             put_quotas(change(quotas_of(row)), row)
+            note(session, "key.set", key_id, workspace_id=row.workspace_id, details=quotas_of(row).to_dict())
         return _key(row)
 
     @to_the_end
@@ -84,7 +87,9 @@ class Keys:
             row = await session.get(KeyRow, key_id, with_for_update={"key_share": True})
             if row is None:
                 raise _not_found(key_id)
-            row.revoked_at = row.revoked_at or clock.now()
+            if row.revoked_at is None:
+                row.revoked_at = clock.now()
+                note(session, "key.revoke", key_id, workspace_id=row.workspace_id)
 
     @to_the_end
     async def authenticate(self, secret: str) -> Caller:
@@ -116,18 +121,21 @@ class Keys:
         """
         current = None if secret is None else _hash(secret)
         async with self._database.write() as session:
-            await session.execute(
-                update(KeyRow)
-                .where(KeyRow.from_settings, KeyRow.secret_hash != (current or ""), KeyRow.revoked_at.is_(None))
-                .values(revoked_at=clock.now())
+            outdated = select(KeyRow).where(
+                KeyRow.from_settings, KeyRow.secret_hash != (current or ""), KeyRow.revoked_at.is_(None)
             )
+            for row in await session.scalars(outdated):
+                row.revoked_at = clock.now()
+                note(session, "key.revoke", row.id, workspace_id=row.workspace_id)
             if secret is None:
                 return
-            row = await session.scalar(select(KeyRow).where(KeyRow.secret_hash == current))
-            if row is None:
-                session.add(_new_row("COVE_API_KEY", secret, from_settings=True))
-            else:
-                row.revoked_at = None
+            known = await session.scalar(select(KeyRow).where(KeyRow.secret_hash == current))
+            if known is not None and known.revoked_at is None:
+                return
+            given = known or _new_row("COVE_API_KEY", secret, from_settings=True)
+            given.revoked_at = None
+            session.add(given)
+            note(session, "key.create", given.id, workspace_id=given.workspace_id, details={"name": given.name})
 
 
 def _not_found(key_id: str) -> NotFound:

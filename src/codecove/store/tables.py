@@ -160,6 +160,8 @@ class ExecutionRow(Table):
     request_id: Mapped[str | None]
     call_id: Mapped[str]
     tool: Mapped[str]
+    input_sha256: Mapped[str | None]
+    """Of the code, in hex; see `tools.base.Call`."""
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime | None]
     """When it was last seen running."""
@@ -200,6 +202,24 @@ class ContainerSessionRow(Table):
     """When a request last used the container, or was last seen to do so."""
     billed_microseconds: Mapped[int] = mapped_column(BigInteger)
     """From `started_at` to `used_until`, and never less than the minimum of the time."""
+
+
+class AuditRow(Table):
+    """One administrative act. See `store/audit.py`."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (Index(None, "at"), {"sqlite_autoincrement": True})
+
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    action: Mapped[str]
+    target: Mapped[str]
+    workspace_id: Mapped[str | None]
+    """No foreign key: what was done to a workspace outlives it."""
+    request_id: Mapped[str | None]
+    details: Mapped[str]
+    """JSON."""
 
 
 class UsageDayRow(Table):

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from codecove import clock, ids
 from codecove.errors import Forbidden, InvalidRequest, NotFound
+from codecove.store.audit import note
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
 from codecove.store.quotas import put_quotas, quotas_of
@@ -46,6 +47,8 @@ class Workspaces:
         try:
             async with self._database.write() as session:
                 session.add(row)
+                details = {"name": name, **quotas.to_dict()}
+                note(session, "workspace.create", row.id, workspace_id=row.id, details=details)
         except IntegrityError as error:
             raise InvalidRequest(f"name: there is a workspace {name!r} already") from error
         return _workspace(row)
@@ -74,6 +77,7 @@ class Workspaces:
             if row is None:
                 raise _not_found(named)
             put_quotas(change(quotas_of(row)), row)
+            note(session, "workspace.set", row.id, workspace_id=row.id, details=quotas_of(row).to_dict())
         return _workspace(row)
 
     async def enter(self, caller: Caller, named: str) -> Caller:
@@ -81,7 +85,13 @@ class Workspaces:
         if caller.role != "admin":
             raise Forbidden("x-cove-workspace: only the key of an admin may work in another workspace")
         workspace = await self.get(named)
+        await self._note_entry(caller, workspace.id)
         return replace(caller, workspace_id=workspace.id, quotas=workspace.quotas)
+
+    @to_the_end
+    async def _note_entry(self, caller: Caller, workspace_id: str) -> None:
+        async with self._database.write() as session:
+            note(session, "workspace.enter", workspace_id, workspace_id=workspace_id, caller=caller)
 
 
 def _is(named: str) -> ColumnElement[bool]:

@@ -1,5 +1,7 @@
 """What a version of the tool is, and what a call of it is."""
 
+import hashlib
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -8,6 +10,8 @@ from codecove.tools.context import ExecutionContext
 
 Operation = Callable[[ExecutionContext], Awaitable[dict[str, Any]]]
 """A call whose input was good: run it, and the value is the `content` of its result block. Raises `ToolFailure`."""
+
+_CODE_FIELDS = {"code_execution": "code", "bash_code_execution": "command"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,15 @@ class Call:
     problem: str | None = None
     """Why the input can't be used (broken JSON, cut off by max_tokens …): the result is `invalid_tool_input` with
     this text."""
+
+    @property
+    def input_sha256(self) -> str:
+        """SHA-256, in hex, of the code or command; of another call's input as compact JSON with sorted keys."""
+        field = _CODE_FIELDS.get(self.name)
+        code = self.input.get(field) if field is not None and isinstance(self.input, dict) else None
+        if not isinstance(code, str):
+            code = json.dumps(self.input, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

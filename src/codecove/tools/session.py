@@ -58,7 +58,7 @@ class ContainerLease(Protocol):
     async def mark_loaded(self, file_ids: Iterable[str]) -> None: ...
 
     def execution(
-        self, call_id: str, tool: str, *, at_most: float | None = None
+        self, call_id: str, tool: str, *, input_sha256: str | None = None, at_most: float | None = None
     ) -> AbstractAsyncContextManager[ExecutionRecord]:
         """Raises what `container` does; the container is there in the block."""
         ...
@@ -135,7 +135,8 @@ class ToolSession:
     async def _run(self, call: Call, operation: Operation) -> dict[str, Any]:
         timeout, reason = self._time_left()
         consumption = Consumption()
-        async with self._lease.execution(call.id, call.name, at_most=timeout) as record:
+        recording = self._lease.execution(call.id, call.name, input_sha256=call.input_sha256, at_most=timeout)
+        async with recording as record:
             container = await self._lease.container()
             if record.allowed_seconds is not None and record.allowed_seconds < timeout:
                 timeout, reason = record.allowed_seconds, "what is left of today's seconds of execution"
