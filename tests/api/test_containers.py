@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.server import Server
+from tests.support.server import Server, wait_until
 
 pytestmark = pytest.mark.sandbox
 
@@ -224,3 +224,24 @@ def test_a_deleted_container_ends_what_runs_in_it(http: httpx2.Client, container
     assert http.delete(f"/v1/containers/{container}").status_code == 200
     thread.join(30)
     assert results[0]["content"]["error_code"] == "unavailable"
+
+
+def test_a_file_whose_upload_was_cut_off_is_as_it_was(http: httpx2.Client, container: str) -> None:
+    def half() -> Iterator[bytes]:
+        yield b"half"
+        raise ConnectionAbortedError
+
+    url = f"/v1/containers/{container}/files/workspace"
+    assert http.put(f"{url}/old", content=b"old").status_code == 200
+    for name in ("old", "new"):
+        with pytest.raises(ConnectionAbortedError):
+            http.put(f"{url}/{name}", content=half())
+    wait_until(lambda: bash(http, container, "ls -A /files/.drafts")["stdout"] == "", "the draft is left")
+    assert http.get(f"{url}/old").content == b"old"
+    assert http.get(f"{url}/new").status_code == 404
+
+
+def test_a_file_of_proc_is_read_though_it_says_it_is_empty(http: httpx2.Client, container: str) -> None:
+    assert http.get(f"/v1/containers/{container}/files/proc/cpuinfo").content.startswith(b"processor")
+    assert http.put(f"/v1/containers/{container}/files/workspace/empty", content=b"").status_code == 200
+    assert http.get(f"/v1/containers/{container}/files/workspace/empty").content == b""

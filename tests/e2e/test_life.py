@@ -55,6 +55,36 @@ def test_containers_and_their_files_outlive_a_server_that_is_killed(data_dir: Pa
         assert result_of(ask(server, "cat /tmp/kept", container=container))["stdout"] == "kept\n"
 
 
+def test_a_server_killed_while_it_writes_a_file_into_a_container_leaves_the_old_one(data_dir: Path) -> None:
+    begun = threading.Event()
+
+    def half() -> Iterator[bytes]:
+        yield b"half"
+        begun.wait(30)
+        os.kill(server.pid, signal.SIGKILL)
+        yield b"the rest"
+
+    with running_server(data_dir, {"COVE_API_KEY": KEY}) as server:
+        container = ask(server, "echo old > /tmp/f")["container"]["id"]
+        path = f"/v1/containers/{container}/files"
+        writing = threading.Thread(target=write, args=(f"{server.url}{path}/tmp/f", half()))
+        writing.start()
+        drafts = f"{server.url}{path}/tmp/.drafts"
+        wait_until(lambda: b'"size_bytes":4' in httpx2.get(drafts, headers=HEADERS).content, "nothing was written")
+        begun.set()
+        writing.join(30)
+    with running_server(data_dir, {"COVE_API_KEY": KEY}) as server:
+        shown = ask(server, "cat /tmp/f; ls -A /tmp /files", container=container)
+        assert result_of(shown)["stdout"].splitlines()[0] == "old"
+        assert ".drafts" not in result_of(shown)["stdout"]
+
+
+def write(url: str, data: Iterator[bytes]) -> None:
+    """A PUT that is cut off."""
+    with pytest.raises(httpx2.TransportError):
+        httpx2.put(url, headers=HEADERS, content=data, timeout=60)
+
+
 def test_what_runs_in_the_background_outlives_a_restart(data_dir: Path) -> None:
     counting = "touch f; (while sleep 0.1; do echo >> f; done) >/dev/null 2>&1 & echo $!"
     with running_server(data_dir, {"COVE_API_KEY": KEY}) as server:

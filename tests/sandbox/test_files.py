@@ -194,6 +194,37 @@ async def test_a_full_disk_stops_writing_with_an_error(own_shell: Shell) -> None
     assert caught.value.errno == errno.ENOSPC
 
 
+@pytest.mark.parametrize("directory", ["/workspace", "/tmp", "/files/input", "/home/user"])
+async def test_what_could_not_be_written_whole_leaves_what_was_there(shell: Shell, directory: str) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"half"
+        assert await shell.output(f"cat {directory}/old; ls {directory}") == "whole\nold\n"
+        raise ConnectionError
+
+    await shell(f"cd {directory}; rm -rf * .[!.]*; echo whole > old; chmod 750 old")
+    for name in ("old", "new"):
+        with pytest.raises(ConnectionError):
+            await shell.container.write_file(f"{directory}/{name}", broken())
+    assert await shell.output(f"cd {directory}; cat old; ls") == "whole\nold\n"
+    assert (await shell("find /files/.drafts /tmp/.drafts -type f")).stdout.head == b""
+    await shell.container.write_file(f"{directory}/old", b"new")
+    assert await shell.output(f"cd {directory}; cat old; stat -c %a old; rm old") == "new750\n"
+
+
+async def test_where_nothing_lasts_files_are_written_in_place(shell: Shell) -> None:
+    await shell.container.write_file("/dev/shm/x", b"one")
+    await shell.container.write_file("/dev/shm/x", b"2")
+    assert await shell.output("cat /dev/shm/x; rm /dev/shm/x") == "2"
+
+
+async def test_programs_that_take_the_place_of_drafts_do_no_harm(shell: Shell) -> None:
+    for trick in ("ln -s /etc /files/.drafts", "touch /files/.drafts", "mkdir -m 0 /files/.drafts"):
+        await shell(f"rm -rf /files/.drafts; {trick}")
+        await shell.container.write_file("/workspace/x", trick.encode())
+        assert await shell.output("cat /workspace/x; rm /workspace/x") == trick
+    await shell("chmod 700 /files/.drafts; rm -rf /files/.drafts")
+
+
 async def test_making_directories(shell: Shell) -> None:
     await shell.container.make_directory("/tmp/a/b/c")
     await shell.container.make_directory("/tmp/a/b/c")

@@ -13,6 +13,7 @@ from codecove.sandbox.host import Container, FileStat
 from codecove.workspaces import Caller
 
 MAX_LISTED = 10_000
+_MAX_UNSIZED = 2**20
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -56,6 +57,9 @@ class ContainerFiles:
                     listing = await container.list_directory(path, limit=MAX_LISTED)
                     entries = sorted(listing.entries, key=lambda entry: entry.name)
                     yield Directory(path, entries, listing.truncated)
+                elif stat.size == 0:
+                    # Those in /proc have content, and say that they have none.
+                    yield _once(await container.read_file(path, limit=_MAX_UNSIZED))
                 else:
                     async with aclosing(container.stream_file(path)) as data:
                         yield data
@@ -63,7 +67,7 @@ class ContainerFiles:
     async def write(self, caller: Caller, container_id: str, path: str, data: AsyncIterable[bytes]) -> dict[str, Any]:
         """Create or replace a file, making directories as needed; the value is its entry, with its `path`.
 
-        If `data` ends with an error, what had come is in the file. Raises `TooLarge` when the disk is full.
+        If `data` ends with an error, nothing has changed. Raises `TooLarge` when the disk is full.
         """
         async with self._use(caller, container_id) as container:
             with sandbox_failures():
@@ -76,6 +80,10 @@ class ContainerFiles:
             with sandbox_failures():
                 container = await lease.container()
             yield container
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 def _entry(stat: FileStat) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Request(IntEnum):
     WRITE = 21
     CLOSE = 22
     MAKE_DIRECTORY = 23
+    PUT = 24
 
 
 class Answer(IntEnum):

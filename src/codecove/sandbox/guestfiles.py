@@ -69,20 +69,22 @@ async def read(agent: AgentConnection, path: str, *, follow: bool, limit: int | 
 
 
 async def write(agent: AgentConnection, path: str, data: AsyncIterable[bytes] | bytes) -> None:
-    """Create or replace a file."""
+    """Create or replace a file: it is there when all of it has been written, and not before."""
     with _path_errors(path):
         payload = encode_string(path)
     opened = FileExchange(path, Answer.OPENED)
     file = agent.send(Request.OPEN_WRITE, payload, opened)
     closed = FileExchange(path, Answer.DONE)
+    end = Request.CLOSE
     try:
         await opened.result
         async for part in _parts(data):
             for chunk in chunks(part):
                 written = FileExchange(path, Answer.DONE)
                 await agent.ask(Request.WRITE, chunk, written, request_id=file)
+        end = Request.PUT
     finally:
-        agent.send(Request.CLOSE, b"", closed, request_id=file)
+        agent.send(end, b"", closed, request_id=file)
     await closed.result
 
 

@@ -122,6 +122,8 @@ class Container(Protocol):
     async def write_file(self, path: str, data: AsyncIterable[bytes] | bytes) -> None:
         """Create or replace a regular file, making parent directories. A symbolic link is written through.
 
+        It is there when all of `data` has been written; if that fails, what was there before is as it was. (Except
+        in a directory that the user may not write to, and where no file outlives the container: written in place.)
         Raises `GuestFileError` (ENOSPC when the disk limit is reached, EISDIR, EACCES …).
         """
         ...

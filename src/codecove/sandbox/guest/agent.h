@@ -81,7 +81,17 @@ void open_to_read(uint32_t id, struct reader *);
 void read_open(uint32_t id, struct reader *);
 void open_to_write(uint32_t id, struct reader *);
 void write_open(uint32_t id, const uint8_t *bytes, size_t size);
-void close_open(uint32_t id);
+void close_open(uint32_t id, bool put);
 void make_directory(uint32_t id, struct reader *);
+void clear_drafts(void); /* once, at the start: what an agent before this one was writing */
+
+/* replace.c, to be called with the user's rights */
+struct draft {
+    char *target; /* NULL: there is none, the file is written in its place */
+    char name[64];
+};
+void remove_drafts(void);
+int open_draft(const char *path, struct draft *); /* -1: it must be written in its place */
+int end_draft(struct draft *, bool put); /* moves it to its place, or removes it; 0, or -1 and errno */
 
 #endif

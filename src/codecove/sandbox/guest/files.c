@@ -15,6 +15,7 @@ static struct {
     uint32_t id;
     int fd;
     bool used;
+    struct draft draft;
 } open_files[OPEN_FILES];
 
 /* Effective ids only: the real ones stay root's, so the user's processes still can't signal or trace us. */
@@ -123,16 +124,18 @@ static int make_parents(char *path) {
 }
 
 static void open_file(uint32_t id, const char *path, int flags) {
-    int slot = 0;
+    int slot = 0, fd = -1;
     while (slot < OPEN_FILES && open_files[slot].used) slot++;
     if (slot == OPEN_FILES) {
         send_error(id, EMFILE);
         return;
     }
+    open_files[slot].draft.target = NULL;
     as_user();
     struct stat status;
+    if (flags & O_WRONLY) fd = open_draft(path, &open_files[slot].draft);
     /* O_NONBLOCK: the other end of a FIFO isn't waited for. */
-    int fd = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+    if (fd < 0) fd = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
     int number = errno;
     as_root();
     if (fd >= 0 && (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))) {
@@ -190,14 +193,27 @@ void write_open(uint32_t id, const uint8_t *bytes, size_t size) {
     answer(id, slot < 0 ? -1 : 0);
 }
 
-void close_open(uint32_t id) {
-    int slot = find(id), result = -1;
-    errno = EBADF;
+void close_open(uint32_t id, bool put) {
+    int slot = find(id), result = -1, number = EBADF;
     if (slot >= 0) {
         open_files[slot].used = false;
         result = close(open_files[slot].fd);
+        number = errno;
+        if (open_files[slot].draft.target != NULL) {
+            as_user();
+            int moved = end_draft(&open_files[slot].draft, put && result == 0);
+            if (moved != 0) result = moved, number = errno;
+            as_root();
+        }
     }
+    errno = number;
     answer(id, result);
+}
+
+void clear_drafts(void) {
+    as_user();
+    remove_drafts();
+    as_root();
 }
 
 void make_directory(uint32_t id, struct reader *rest) {

@@ -33,6 +33,7 @@ int main(void) {
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) give_up("prctl");
     umask(022);
     handle_signals();
+    clear_drafts();
     prepare_filter();
     uint8_t version[4];
     put_u32(version, PROTOCOL_VERSION);

@@ -47,14 +47,16 @@ enum {
     OPEN_READ = 18,
     /* u32 count. Answered by DATA (empty at the end of the file) or ERROR. */
     READ = 19,
-    /* string path. Answered by OPENED or ERROR. */
+    /* string path. Answered by OPENED or ERROR. What is written is at the path from PUT on. */
     OPEN_WRITE = 20,
     /* Bytes to append. Answered by DONE or ERROR. */
     WRITE = 21,
-    /* Answered by DONE or ERROR. */
+    /* Answered by DONE or ERROR. What was written and not PUT is gone. */
     CLOSE = 22,
     /* string path. Answered by DONE or ERROR. */
     MAKE_DIRECTORY = 23,
+    /* CLOSE, and put what was written in its place. Answered by DONE or ERROR. */
+    PUT = 24,
 };
 
 /* Agent to host. */

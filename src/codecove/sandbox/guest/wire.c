@@ -103,7 +103,8 @@ static void handle(uint8_t type, uint32_t id, struct reader *rest) {
         case READ: read_open(id, rest); break;
         case OPEN_WRITE: open_to_write(id, rest); break;
         case WRITE: write_open(id, rest->at, size); break;
-        case CLOSE: close_open(id); break;
+        case CLOSE: close_open(id, false); break;
+        case PUT: close_open(id, true); break;
         case MAKE_DIRECTORY: make_directory(id, rest); break;
         default: give_up("unknown frame");
     }
