@@ -24,7 +24,14 @@ class CodecoveError(Exception):
 
 
 class InvalidRequest(CodecoveError):
-    """A field of the request is wrong. The message begins with the field's path: `tools.0.name: …`."""
+    """A field of the request is wrong. The message begins with the field's path: `tools.0.name: …`.
+
+    `code` is what clients decide by, where the API has one for the case: the `error_code` of the error's `details`.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Unauthenticated(CodecoveError):

@@ -41,10 +41,13 @@ class Failure:
     error_type: str
     message: str
     headers: dict[str, str] = field(default_factory=dict)
+    code: str | None = None
 
     def envelope(self, request_id: str) -> dict[str, Any]:
-        """The body: `{"type": "error", "error": {"type", "message"}, "request_id"}`."""
-        error = {"type": self.error_type, "message": self.message}
+        """The body: `{"type": "error", "error": {"type", "message"}, "request_id"}`; with a code, `error.details`."""
+        error: dict[str, Any] = {"type": self.error_type, "message": self.message}
+        if self.code is not None:
+            error["details"] = {"error_code": self.code}
         return {"type": "error", "error": error, "request_id": request_id}
 
     def response(self, request_id: str) -> Response:
@@ -60,7 +63,8 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, errors.CodecoveError):
         status, error_type = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
         retry_after = error.retry_after if isinstance(error, errors.RateLimited) else None
-        return Failure(status, error_type, error.message, _retry_after(retry_after))
+        code = error.code if isinstance(error, errors.InvalidRequest) else None
+        return Failure(status, error_type, error.message, _retry_after(retry_after), code)
     if isinstance(error, HTTPException):
         error_type = _TYPE_OF_STATUS.get(error.status_code, "invalid_request_error")
         return Failure(error.status_code, error_type, error.detail, dict(error.headers or {}))

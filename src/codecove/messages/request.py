@@ -11,7 +11,7 @@ from codecove.tools import declaration
 from codecove.tools.declaration import Declaration
 
 _MAX_DURATION = 10**9
-_OWNED = ("container", "max_execution_duration", "stream")
+_OWNED = ("container", "max_execution_duration", "stream", "thread")
 _BETA = "code-execution-"
 _LAST_BETA = "code-execution-2025-08-25"
 """Clients send this one for the later versions too."""
@@ -40,6 +40,8 @@ def parse(body: dict[str, Any]) -> MessagesRequest:
     stream = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
         _refuse("stream", "Input should be a valid boolean")
+    if body.get("thread") is not None:
+        _refuse_thread()
     declared = declaration.find(body.get("tools"))
     messages = _messages(body.get("messages"), with_tool=declared is not None)
     return MessagesRequest(
@@ -71,6 +73,14 @@ def _beta_of(tool_type: str) -> str:
 
 def _refuse(path: str, reason: str) -> NoReturn:
     raise InvalidRequest(f"{path}: {reason}")
+
+
+def _refuse_thread() -> NoReturn:
+    # The tool runners of the official clients ask for a thread first. With this code they go on without one.
+    raise InvalidRequest(
+        "thread: this server keeps no conversations; send all messages, without `thread`",
+        code="thread_unsupported_request",
+    )
 
 
 def _container_id(container: Any) -> str | None:
