@@ -184,6 +184,24 @@ async def test_silence_is_filled_with_pings() -> None:
     assert kinds[-1] == "message_stop"
 
 
+@pytest.mark.parametrize("error", [None, UpstreamError("busy", status=529, error_type="overloaded_error")])
+async def test_silence_before_the_first_event_is_filled_with_comments(error: Exception | None) -> None:
+    work = Work(error=error)
+    app = App(work, ping_seconds=0.01)
+    lines = []
+    async with (
+        serving(app.app) as url,
+        httpx2.AsyncClient(trust_env=False) as client,
+        client.stream("GET", url + "/stream") as answer,
+    ):
+        async for line in answer.aiter_lines():
+            lines.append(line)
+            if sum(line.startswith(":") for line in lines) == 3:
+                work.go.set()
+    assert answer.status_code == 200
+    assert [event["type"] for event in read_events(lines)] == ["error" if error else "message_stop"]
+
+
 async def test_server_that_stops_tells_the_streams_client() -> None:
     work = Work("message_start")
     app = App(work)

@@ -70,7 +70,8 @@ class Site:
         self.upstream.script(*turns)
         with anthropic.Anthropic(base_url=self.url, api_key=KEY, max_retries=0, timeout=60) as client:
             request: dict[str, Any] = {"model": MODEL, "max_tokens": 4096, "tools": [tool], "messages": messages}
-            return client.beta.messages.create(**request, **fields)
+            answer: anthropic.types.beta.BetaMessage = client.beta.messages.create(**request, **fields)
+            return answer
 
 
 @pytest.fixture(scope="module")

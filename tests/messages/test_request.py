@@ -116,7 +116,7 @@ def test_blocks_that_are_not_ours_are_left_to_the_upstream(block: Block) -> None
 
 
 def test_a_thread_is_refused_with_the_code_by_which_clients_go_on_without_one() -> None:
-    with pytest.raises(InvalidRequest, match="^thread: ") as caught:
+    with pytest.raises(InvalidRequest, match=r"^thread: ") as caught:
         parse({**body(), "thread": {"type": "create"}})
     assert caught.value.code == "thread_unsupported_request"
     assert "thread" not in parse({**body(), "thread": None}).rest

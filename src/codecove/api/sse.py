@@ -17,8 +17,11 @@ from codecove.api.errors import failure_of
 from codecove.errors import CodecoveError
 
 PING_SECONDS = 10.0
-"""Silence after which a `ping` is sent, so that no proxy takes the connection for dead."""
+"""Silence that is broken by a `ping`, so that no proxy takes the connection for dead."""
 
+_WAITING = b": waiting for the first event\n\n"
+"""A comment: clients expect `message_start` before any event, and a model's server that is slow with a long prompt says
+nothing before it."""
 _PING: dict[str, Any] = {"type": "ping"}
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -39,7 +42,8 @@ class EventStream(Response):
     """Streams wire events. The generator is closed, and its cleanup awaited, however the response ends.
 
     An error before the first event is raised, and becomes an HTTP answer like any other. One after it becomes
-    an `error` event. A client that leaves ends the generator at once, not at the next event.
+    an `error` event, and so does one after `ping_seconds` without an event: then the answer's head has been sent.
+    A client that leaves ends the generator at once, not at the next event.
     """
 
     media_type = "text/event-stream"
@@ -60,6 +64,9 @@ class EventStream(Response):
         self._stopping = stopping
         self._ping_seconds = ping_seconds
         self._started = False
+        self._starting = asyncio.Lock()
+        self._silent = True
+        """No event has been sent yet."""
         self._last_sent = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,30 +90,41 @@ class EventStream(Response):
 
     async def _pump(self, send: Send) -> None:
         """Send every event. One task from first to last: a generator may hold scopes that belong to its task."""
+        self._last_sent = clock.monotonic()
         async with aclosing(self._events) as events:
-            pinging: asyncio.Task[None] | None = None
+            pinging = asyncio.create_task(self._ping(send))
             try:
                 async for event in events:
-                    if pinging is None:
-                        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                        self._started = True
-                        pinging = asyncio.create_task(self._ping(send))
+                    await self._start(send)
+                    self._silent = False
                     if event["type"] == "message_stop":
                         pinging.cancel()  # it is the last word, also while the generator still cleans up
                     await self._send_event(send, event)
             finally:
-                if pinging is not None:
-                    pinging.cancel()
-                    await asyncio.gather(pinging, return_exceptions=True)
+                pinging.cancel()
+                await asyncio.gather(pinging, return_exceptions=True)
+
+    async def _start(self, send: Send) -> None:
+        """Send the answer's head, once."""
+        async with self._starting:
+            if not self._started:
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                self._started = True
 
     async def _ping(self, send: Send) -> None:
         while True:
             wait = self._last_sent + self._ping_seconds - clock.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
+            elif self._silent:
+                await self._start(send)
+                await self._send(send, _WAITING)
             else:
                 await self._send_event(send, _PING)
 
     async def _send_event(self, send: Send, event: dict[str, Any]) -> None:
+        await self._send(send, encode_event(event))
+
+    async def _send(self, send: Send, data: bytes) -> None:
         self._last_sent = clock.monotonic()
-        await send({"type": "http.response.body", "body": encode_event(event), "more_body": True})
+        await send({"type": "http.response.body", "body": data, "more_body": True})
