@@ -13,7 +13,8 @@ PARTS = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in FILES
 # Which parts a part may import, beside itself and what everyone may.
 EVERYONE = {"settings", "store", "errors", "clock", "ids", "workspaces", "logs", "observe"}
 ARROWS = {
-    "api": {"messages", "files", "containers", "models", "direct", "usage"},
+    "api": {"messages", "files", "containers", "models", "direct", "usage", "batches"},
+    "batches": {"messages"},
     "direct": {"messages", "tools", "sandbox", "containers", "files"},
     "messages": {"tools", "containers", "files"},
     "tools": {"sandbox"},

@@ -13,11 +13,12 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from codecove import __version__
-from codecove.api.errors import HANDLERS
+from codecove.api.errors import HANDLERS, failure_of
 from codecove.api.middleware import RequestContext
 from codecove.api.rates import RateLimits
 from codecove.api.routes import ROUTES
 from codecove.api.services import Services
+from codecove.batches.service import Batches, Policy
 from codecove.containers.service import Containers
 from codecove.direct.executions import Executions
 from codecove.direct.files import ContainerFiles
@@ -43,6 +44,7 @@ from codecove.store.database import SERVER, Database, DatabaseUnavailable
 from codecove.store.keys import Keys
 from codecove.store.workspaces import Workspaces
 from codecove.tools.facts import facts_from
+from codecove.tools.precedence import Precedence
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -101,23 +103,15 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
         host = await stack.enter_async_context(LocalHost(config))
     except SandboxError as error:
         raise CannotStart(str(error)) from error
-    containers = await stack.enter_async_context(
-        Containers(
-            database=database,
-            host=host,
-            idle_expiry=settings.container_idle_expiry,
-            max_age=settings.container_max_age,
-            on_expired=settings.on_expired,
-            observer=observer,
-            session_minimum=settings.session_minimum,
-        )
-    )
+    containers = await stack.enter_async_context(_containers(settings, database, host, observer))
+    precedence = Precedence(cores=len(os.sched_getaffinity(0)))
     requests = Messages(
         settings=settings,
         upstreams=await stack.enter_async_context(Upstreams(settings, observer)),
         containers=containers,
         files=stored,
         facts=facts_from(image.manifest, config.limits, execution_timeout=settings.execution_timeout),
+        precedence=precedence,
     )
     return Services(
         settings=settings,
@@ -125,9 +119,10 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
         workspaces=Workspaces(database),
         files=stored,
         messages=requests,
+        batches=await stack.enter_async_context(_batches(settings, database, requests)),
         containers=containers,
         container_files=ContainerFiles(containers),
-        executions=Executions(settings=settings, containers=containers, files=stored),
+        executions=Executions(settings=settings, containers=containers, files=stored, precedence=precedence),
         rates=RateLimits(),
         models=await stack.enter_async_context(Models(settings)),
         metrics=observer.metrics,
@@ -141,6 +136,35 @@ async def _keys(settings: Settings, database: Database) -> Keys:
     if not any(key.revoked_at is None for key in await keys.list()):
         _log.warning("there is no API key yet, so every request will be refused: cove keys create NAME")
     return keys
+
+
+def _containers(settings: Settings, database: Database, host: LocalHost, observer: Observer) -> Containers:
+    return Containers(
+        database=database,
+        host=host,
+        idle_expiry=settings.container_idle_expiry,
+        max_age=settings.container_max_age,
+        on_expired=settings.on_expired,
+        observer=observer,
+        session_minimum=settings.session_minimum,
+    )
+
+
+def _batches(settings: Settings, database: Database, messages: Messages) -> Batches:
+    policy = Policy(
+        concurrency=settings.batch_concurrency,
+        workspace_concurrency=settings.batch_workspace_concurrency,
+        expiry=settings.batch_expiry,
+        results_days=settings.batch_results_days,
+        grace=settings.shutdown_grace,
+    )
+    return Batches(
+        database=database,
+        directory=settings.data_dir,
+        messages=messages,
+        policy=policy,
+        envelope=lambda error, request_id: failure_of(error).envelope(request_id),
+    )
 
 
 async def open_database(settings: Settings, stack: AsyncExitStack, *, actor: str = SERVER) -> Database:

@@ -175,6 +175,27 @@ class Settings(BaseSettings):
         description="Seconds without activity after which a container sleeps until it is next used, or `never`.",
     )
 
+    # Batches
+    batch_concurrency: int = Field(
+        default=16, ge=1, description="Requests of batches that run at once, of all workspaces together."
+    )
+    batch_workspace_concurrency: int = Field(
+        default=8, ge=1, description="Requests of batches that run at once for one workspace."
+    )
+    batch_expiry: float = Field(
+        default=86400, gt=0, description="Seconds after which the requests of a batch that have not begun expire."
+    )
+    batch_results_days: float = Field(
+        default=29, gt=0, description="Days after its creation for which a batch's results are kept."
+    )
+    public_url: UpstreamUrl | None = Field(
+        default=None,
+        description=(
+            "Base URL of this server as its clients see it, for `results_url`. None: what their requests say, which "
+            "is wrong behind a proxy that speaks TLS for it."
+        ),
+    )
+
     # Files
     max_file_size: ByteSize = Field(default=ByteSize(500 * 2**20), description="Largest file accepted.")
     workspace_storage: ByteSize = Field(

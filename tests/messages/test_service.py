@@ -23,6 +23,7 @@ from codecove.sandbox.limits import Limits
 from codecove.sandbox.local import HostConfig, LocalHost
 from codecove.settings import Settings
 from codecove.store.database import Database
+from codecove.tools.precedence import Precedence
 from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller
 from tests.messages.support import CLIENT_TOOL, FACTS, MODEL, NEWER, OLDER, check_order, collect
 from tests.support.script import Turn, bash, call, edit, python, say
@@ -76,7 +77,14 @@ async def running(directory: Path, rootfs: Path, **settings: Any) -> AsyncIterat
         files = Files(database=database, blobs=Blobs(directory / "blobs"), max_size=10**6)
         chosen = Settings(**settings)
         upstreams = await stack.enter_async_context(Upstreams(chosen))
-        messages = Messages(settings=chosen, upstreams=upstreams, containers=containers, files=files, facts=FACTS)
+        messages = Messages(
+            settings=chosen,
+            upstreams=upstreams,
+            containers=containers,
+            files=files,
+            facts=FACTS,
+            precedence=Precedence(cores=2),
+        )
         yield Service(messages, files, containers)
 
 

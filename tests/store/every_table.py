@@ -49,7 +49,7 @@ def _value(column: Column[Any], made: dict[str, Any]) -> Any:
     if isinstance(column.type, TypeDecorator):
         return _MOMENT
     kind = column.type.python_type
-    if column.primary_key and kind is int:
+    if column is column.table.autoincrement_column:
         return None
     return {str: f"{column.table.name}.{column.name}"[:16], bool: True, int: 7, float: 0.5}[kind]
 

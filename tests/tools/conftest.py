@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -109,6 +109,7 @@ class Server:
                 uploads=uploads,
                 save_output=save_output,
                 limits=ToolLimits(**{"execution_timeout": 60, "max_file_size": MAX_FILE_SIZE, **limits}),
+                turn=nullcontext,
             )
             yield Request(session, lease, self.files)
             if lease.container_id is not None:

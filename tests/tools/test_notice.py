@@ -1,7 +1,7 @@
 """A container that was replaced: the model is told once, in the first result that has a place for it."""
 
 from collections.abc import AsyncIterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 
 import pytest
 
@@ -23,7 +23,9 @@ async def replaced(server: Server, stack: AsyncExitStack) -> Request:
         raise AssertionError(name)
 
     return Request(
-        ToolSession(lease=lease, uploads=(), save_output=save_output, limits=ToolLimits()), lease, server.files
+        ToolSession(lease=lease, uploads=(), save_output=save_output, limits=ToolLimits(), turn=nullcontext),
+        lease,
+        server.files,
     )
 
 

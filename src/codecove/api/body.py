@@ -1,6 +1,8 @@
 """JSON in and out."""
 
 import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from starlette.requests import Request
@@ -21,15 +23,23 @@ async def read_object(request: Request, *, limit: int) -> dict[str, Any]:
 
 
 async def _read(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in limited(request, limit):
+        body += chunk
+    return bytes(body)
+
+
+async def limited(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """The body in pieces, at most `limit` bytes. Raises `TooLarge`."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
-    body = bytearray()
+    size = 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
+        size += len(chunk)
+        if size > limit:
             raise _too_large(limit)
-    return bytes(body)
+        yield chunk
 
 
 def _too_large(limit: int) -> TooLarge:
@@ -39,29 +49,52 @@ def _too_large(limit: int) -> TooLarge:
 def parse_object(body: bytes) -> dict[str, Any]:
     """Parse a request body. Raises `InvalidRequest` that says where it is wrong."""
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"The request body is not valid UTF-8: byte {error.start} is {error.reason}") from error
+        raise not_utf8(error) from error
+    with explained():
+        value = json.loads(text, parse_constant=_refuse_constant)
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"The request body must be a JSON object, not {_json_type(value)}")
+    check_value(value, text)
+    return value
+
+
+def not_utf8(error: UnicodeDecodeError) -> InvalidRequest:
+    """The error for a body that is no text."""
+    return InvalidRequest(f"The request body is not valid UTF-8: byte {error.start} is {error.reason}")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Whatever Python's parser raises, as an `InvalidRequest` in the words of the API."""
+    try:
+        yield
     except RecursionError:
         raise _too_deep() from None
     except (json.JSONDecodeError, _NotJson) as error:
         raise InvalidRequest(f"The request body is not valid JSON: {error}") from error
     except ValueError as error:  # an integer of thousands of digits: Python's words are for programmers
         raise InvalidRequest("The request body has a number with too many digits") from error
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"The request body must be a JSON object, not {_json_type(value)}")
+
+
+def check_value(value: dict[str, Any] | list[Any], text: str) -> None:
+    """Raises `InvalidRequest` for what is JSON, parsed from `text`, and could do harm later."""
     _check_depth(value)
     # Half a surrogate pair is legal in JSON's escapes and has no UTF-8: it could go nowhere from here.
-    if b"\\ud" in body or b"\\uD" in body:
+    if "\\ud" in text or "\\uD" in text:
         try:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:
             raise InvalidRequest("The request body is not valid JSON: a string has an unpaired surrogate") from None
-    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise _NotJson(f"{name} is not a JSON value")
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+"""Parses as `parse_object` does; use it within `explained`, and `check_value` after it."""
 
 
 def _check_depth(value: object) -> None:

@@ -1,11 +1,12 @@
 """Every endpoint."""
 
-from codecove.api import container_files, containers, files, health, messages, metrics, models
+from codecove.api import batches, container_files, containers, files, health, messages, metrics, models
 
 ROUTES = [
     *health.ROUTES,
     *metrics.ROUTES,
     *messages.ROUTES,
+    *batches.ROUTES,
     *files.ROUTES,
     *containers.ROUTES,
     *container_files.ROUTES,

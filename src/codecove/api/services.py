@@ -7,6 +7,7 @@ from typing import cast
 from starlette.requests import Request
 
 from codecove.api.rates import RateLimits
+from codecove.batches.service import Batches
 from codecove.containers.service import Containers
 from codecove.direct.executions import Executions
 from codecove.direct.files import ContainerFiles
@@ -28,6 +29,7 @@ class Services:
     workspaces: Workspaces
     files: Files
     messages: Messages
+    batches: Batches
     containers: Containers
     container_files: ContainerFiles
     executions: Executions

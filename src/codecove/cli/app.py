@@ -3,7 +3,7 @@
 import typer
 
 from codecove import __version__
-from codecove.cli import containers, files, image, keys, migrations, workspaces
+from codecove.cli import batches, containers, files, image, keys, migrations, workspaces
 from codecove.cli.audit import audit
 from codecove.cli.doctor import doctor
 from codecove.cli.run import run
@@ -23,6 +23,7 @@ app.command()(doctor)
 app.command()(settings)
 app.command()(run)
 app.add_typer(files.app)
+app.add_typer(batches.app)
 app.add_typer(containers.app)
 app.add_typer(keys.app)
 app.add_typer(workspaces.app)

@@ -6,7 +6,7 @@ import math
 import signal
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Annotated
 
@@ -82,7 +82,12 @@ def serve(
 
 
 async def _run(app: Starlette, settings: Settings, config: uvicorn.Config) -> None:
-    server = _Server(config, app.state.stopping, grace=settings.shutdown_grace)
+    server = _Server(
+        config,
+        app.state.stopping,
+        grace=settings.shutdown_grace,
+        suspend=lambda: app.state.services.batches.suspend(),  # noqa: PLW0108  # there are no services yet
+    )
     try:
         listener = _bind(settings.host, settings.port)
     except OSError as error:
@@ -121,8 +126,12 @@ def _bind(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Uvicorn's server that says when it is ready, and ends running requests before it ends itself."""
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, *, grace: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, stopping: asyncio.Event, *, grace: float, suspend: Callable[[], None]
+    ) -> None:
+        """`suspend` is called when the grace period begins: work that nobody waits for begins no more."""
         super().__init__(config)
+        self._suspend = suspend
         self._stopping = stopping
         self._grace = grace
 
@@ -135,6 +144,7 @@ class _Server(uvicorn.Server):
         sys.stdout.flush()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._suspend()
         timer = asyncio.get_running_loop().call_later(self._grace, self._stopping.set)
         try:
             await super().shutdown(sockets)

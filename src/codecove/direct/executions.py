@@ -14,6 +14,7 @@ from codecove.sandbox.host import Container
 from codecove.settings import Settings
 from codecove.tools.base import Call, Tool
 from codecove.tools.context import ToolLimits
+from codecove.tools.precedence import Precedence
 from codecove.tools.results import CALL_NAMES
 from codecove.tools.session import ToolSession, Upload, input_directory
 from codecove.tools.versions import VERSIONS
@@ -23,10 +24,11 @@ from codecove.workspaces import Caller
 class Executions:
     """Makes containers and runs calls in those of the caller's workspace."""
 
-    def __init__(self, *, settings: Settings, containers: Containers, files: Files) -> None:
+    def __init__(self, *, settings: Settings, containers: Containers, files: Files, precedence: Precedence) -> None:
         self._settings = settings
         self._containers = containers
         self._files = files
+        self._precedence = precedence
 
     async def create_container(self, caller: Caller, file_ids: Sequence[str]) -> str:
         """A new container with these files in the `$INPUT_DIR` of its executions; the value is its id.
@@ -69,6 +71,7 @@ class Executions:
                     max_output_bytes=self._settings.disk,
                     capture_working_directory=self._settings.capture_working_directory,
                 ),
+                turn=self._precedence.interactive,
             )
             return await session.execute(tool, Call(id=ids.new("srvtoolu"), name=name, input=given))
 

@@ -21,6 +21,7 @@ from codecove.settings import Settings
 from codecove.tools.base import Facts
 from codecove.tools.context import ToolLimits
 from codecove.tools.declaration import Declaration
+from codecove.tools.precedence import Precedence
 from codecove.tools.session import ToolSession
 from codecove.workspaces import Caller
 
@@ -32,18 +33,32 @@ class Messages:
     """
 
     def __init__(
-        self, *, settings: Settings, upstreams: Upstreams, containers: Containers, files: Files, facts: Facts
+        self,
+        *,
+        settings: Settings,
+        upstreams: Upstreams,
+        containers: Containers,
+        files: Files,
+        facts: Facts,
+        precedence: Precedence,
     ) -> None:
         self._settings = settings
         self._upstreams = upstreams
         self._containers = containers
         self._files = files
         self._facts = facts
+        self._precedence = precedence
+
+    def check(self, body: dict[str, Any], headers: PassedHeaders) -> None:
+        """Raises `InvalidRequest` for a request that could not be served whenever it came."""
+        self._parse(body, headers)
 
     async def stream(
-        self, body: dict[str, Any], caller: Caller, *, headers: PassedHeaders
+        self, body: dict[str, Any], caller: Caller, *, headers: PassedHeaders, background: bool = False
     ) -> AsyncGenerator[Event, None]:
         """The response to a request's `body`, as wire events from `message_start` to `message_stop`.
+
+        Nobody waits for one in the `background`: its executions let those of others go first.
 
         Raises a `CodecoveError`: before the first event for a request that can't be served, later when the upstream
         fails in the middle. Closing the generator, or cancelling what waits for it, closes the upstream's stream,
@@ -64,7 +79,7 @@ class Messages:
             return
         container_id = request.container_id or await self._container_of_calls(caller, resolved.messages, pending)
         async with self._containers.lease(caller, container_id) as lease:
-            workshop = self._workshop(request, declared, lease, resolved, caller)
+            workshop = self._workshop(request, declared, lease, resolved, caller, background=background)
             loop = self._loop(request, resolved, choice, headers, workshop=workshop)
             async with aclosing(loop.events(pending)) as events:
                 async for event in events:
@@ -129,7 +144,14 @@ class Messages:
         return None
 
     def _workshop(
-        self, request: MessagesRequest, declared: Declaration, lease: Lease, resolved: Resolved, caller: Caller
+        self,
+        request: MessagesRequest,
+        declared: Declaration,
+        lease: Lease,
+        resolved: Resolved,
+        caller: Caller,
+        *,
+        background: bool,
     ) -> Workshop:
         settings = self._settings
 
@@ -148,5 +170,6 @@ class Messages:
                 max_output_bytes=settings.disk,
                 capture_working_directory=settings.capture_working_directory,
             ),
+            turn=self._precedence.background if background else self._precedence.interactive,
         )
         return Workshop(tool=declared.tool, session=session, lease=lease)

@@ -29,6 +29,25 @@ class Address:
         """Otherwise it is PostgreSQL."""
         return self.url.get_backend_name() == "sqlite"
 
+    def blocking(self) -> URL:
+        """The same PostgreSQL for psycopg, the driver of code that is not asynchronous."""
+        given = self.connect_args
+        ssl = given["ssl"]
+        return self.url.set(
+            drivername="postgresql+psycopg",
+            host=None if str(given["host"]).startswith("/") else given["host"],
+            port=given["port"],
+            password=given["password"] or None,
+            query={
+                **({"host": given["host"]} if str(given["host"]).startswith("/") else {}),
+                "sslmode": ssl or "disable",
+                # Otherwise it would look for passwords in the home directory.
+                "passfile": "/dev/null",
+                "connect_timeout": str(int(_CONNECT_SECONDS)),
+                "application_name": "codecove-batches",
+            },
+        )
+
 
 def address(url: str | URL) -> Address:
     """The address that a URL means; a driver's name in it is ignored. Raises `UnsupportedDatabase`.

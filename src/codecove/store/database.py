@@ -45,6 +45,11 @@ class Database:
         # SQLite has one writer at a time and lets the others poll. Waiting here is fair and costs no thread.
         self._writer = asyncio.Lock() if self._address.is_sqlite else None
 
+    @property
+    def address(self) -> Address:
+        """Where it is."""
+        return self._address
+
     async def __aenter__(self) -> Self:
         """Raises `DatabaseUnavailable`."""
         try:

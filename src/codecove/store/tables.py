@@ -12,6 +12,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from codecove.workspaces import Role
 
 ContainerState = Literal["running", "expired", "failed", "deleted"]
+BatchState = Literal["creating", "in_progress", "canceling", "ended", "deleted"]
+BatchRequestState = Literal["waiting", "running", "succeeded", "errored", "canceled", "expired"]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -46,6 +48,8 @@ class Table(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012  # SQLAlchemy's own form
         datetime: UtcDateTime,
         ContainerState: String(16),
+        BatchState: String(16),
+        BatchRequestState: String(16),
         Role: String(16),
     }
 
@@ -296,3 +300,56 @@ class UnownedBlobRow(Table):
     since: Mapped[datetime]
     doomed: Mapped[bool]
     """It is to be deleted; otherwise it is being written."""
+
+
+class BatchRow(Table):
+    __tablename__ = "batches"
+    __table_args__ = (
+        Index(None, "workspace_id", "sequence"),
+        Index(None, "state"),
+        # So that SQLite never gives a deleted batch's place to a new one.
+        {"sqlite_autoincrement": True},
+    )
+
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    """The order of creation, which lists follow."""
+    id: Mapped[str] = mapped_column(unique=True)
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"))
+    """The key that created it, as which its requests run."""
+    api_version: Mapped[str]
+    betas: Mapped[str]
+    """Those of the request that created it, separated by commas."""
+    state: Mapped[BatchState]
+    """Visible from `in_progress` to `ended`. One that is being created or deleted may have any part of its requests."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    cancel_initiated_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    archived_at: Mapped[datetime | None]
+    """Since then its requests and results are gone; or it is deleted, and is kept for clients that page."""
+    processing: Mapped[int]
+    """Requests that wait or run. This and the next four change in one transaction with the requests' own states."""
+    succeeded: Mapped[int] = mapped_column(default=0)
+    errored: Mapped[int] = mapped_column(default=0)
+    canceled: Mapped[int] = mapped_column(default=0)
+    expired: Mapped[int] = mapped_column(default=0)
+    queued: Mapped[bool]
+    """The durable queue may have work of it."""
+
+
+class BatchRequestRow(Table):
+    """One request of a batch."""
+
+    __tablename__ = "batch_requests"
+    __table_args__ = (Index(None, "state"),)
+
+    batch_id: Mapped[str] = mapped_column(ForeignKey("batches.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    """Its place in the batch, from 0."""
+    custom_id: Mapped[str]
+    state: Mapped[BatchRequestState]
+    request: Mapped[str | None]
+    """The JSON of its entry, as it came. None once there is a result."""
+    result: Mapped[str | None]
+    """The JSON of its `result`, from the moment when it has one."""

@@ -18,6 +18,7 @@ from codecove.tools.base import Call, Operation, Tool
 from codecove.tools.command import with_notes
 from codecove.tools.context import Consumption, ExecutionContext, SaveOutput, ToolLimits
 from codecove.tools.failures import ToolFailure, invalid_input
+from codecove.tools.precedence import Turn
 from codecove.tools.results import CALL_NAMES, error_block, result_block
 
 _MAX_LISTED = 10_000
@@ -89,7 +90,9 @@ class ToolSession:
         uploads: Sequence[Upload],
         save_output: SaveOutput,
         limits: ToolLimits,
+        turn: Turn,
     ) -> None:
+        """`turn`: what each execution runs in; see `tools/precedence.py`."""
         self.execution_seconds = 0.0
         """Wall clock of all calls so far that reached the container, without what they waited for others' there."""
         self.execution_requests = 0
@@ -98,6 +101,7 @@ class ToolSession:
         self._uploads = uploads
         self._save_output = save_output
         self._limits = limits
+        self._turn = turn
         self._input_dir = input_directory(uploads)
         self._output_dir = _new_output_directory()
         self._prepared = False
@@ -114,7 +118,8 @@ class ToolSession:
         try:
             with _failures_of(call):
                 operation = _operation(tool, call)
-                content = await self._run(call, operation)
+                async with self._turn():
+                    content = await self._run(call, operation)
         except ToolFailure as failure:
             # Only of a call that reached the container: without one there is nothing to tell of it.
             notice = self._take_notice() if self.execution_requests else None

@@ -1,0 +1,1 @@
+"""Message Batches: durable work, run through messages/."""

@@ -1,0 +1,197 @@
+"""Batches in the database: what clients do with them, one transaction for each thing.
+
+Whoever moves requests from one state to another locks the batch first and moves its counts in the same transaction:
+so the counts sum to the total at every moment.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import CursorResult, Update, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from codecove import ids
+from codecove.batches.batch import OUTCOMES, Batch
+from codecove.batches.pages import Asked, Page
+from codecove.errors import InvalidRequest, NotFound
+from codecove.store.database import Database
+from codecove.store.finish import to_the_end
+from codecove.store.tables import BatchRequestRow, BatchRequestState, BatchRow
+from codecove.workspaces import Caller
+
+VISIBLE = ("in_progress", "canceling", "ended")
+_CANCELED = '{"type":"canceled"}'
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A request that was checked and is to be stored."""
+
+    custom_id: str
+    text: str
+
+
+class Records:
+    """The rows of batches and their requests, as the clients' side of the API sees and changes them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @to_the_end
+    async def begin(self, row: BatchRow) -> None:
+        """A batch that nobody sees yet; its requests follow."""
+        async with self._database.write() as session:
+            session.add(row)
+
+    @to_the_end
+    async def add(self, batch_id: str, first: int, entries: Sequence[Entry]) -> None:
+        """The next requests of a batch that is being created; `first` is the number of the first of them."""
+        rows = [
+            {
+                "batch_id": batch_id,
+                "number": number,
+                "custom_id": entry.custom_id,
+                "state": "waiting",
+                "request": entry.text,
+            }
+            for number, entry in enumerate(entries, first)
+        ]
+        async with self._database.write() as session:
+            await session.execute(insert(BatchRequestRow), rows)
+
+    @to_the_end
+    async def open(self, batch_id: str, total: int, created_at: datetime, expires_at: datetime) -> Batch:
+        """The batch is complete: from now on it is seen, and runs."""
+        async with self._database.write() as session:
+            row = (await session.scalars(select(BatchRow).where(BatchRow.id == batch_id))).one()
+            row.state, row.processing, row.queued = "in_progress", total, True
+            row.created_at, row.expires_at = created_at, expires_at
+        return Batch.of(row)
+
+    @to_the_end
+    async def abandon(self, batch_id: str, now: datetime) -> None:
+        """A batch could not be created: what is stored of it goes."""
+        async with self._database.write() as session:
+            await session.execute(
+                update(BatchRow)
+                .where(BatchRow.id == batch_id, BatchRow.state == "creating")
+                .values(state="deleted", ended_at=now)
+            )
+
+    @to_the_end
+    async def get(self, caller: Caller, batch_id: str) -> Batch:
+        """Raises `NotFound`."""
+        async with self._database.read() as session:
+            return Batch.of(await _find(session, caller, batch_id))
+
+    @to_the_end
+    async def list(self, caller: Caller, asked: Asked) -> Page:
+        """Batches, newest first. Raises `InvalidRequest` for an unknown cursor."""
+        query = select(BatchRow).where(BatchRow.workspace_id == caller.workspace_id, BatchRow.state.in_(VISIBLE))
+        forward = asked.before_id is None
+        async with self._database.read() as session:
+            if asked.cursor is not None:
+                position = await _position(session, caller, *asked.cursor)
+                query = query.where(BatchRow.sequence < position if forward else BatchRow.sequence > position)
+            query = query.order_by(BatchRow.sequence.desc() if forward else BatchRow.sequence)
+            found = [Batch.of(row) for row in await session.scalars(query.limit(asked.limit + 1))]
+        page = found[: asked.limit]
+        return Page(page if forward else page[::-1], has_more=len(found) > asked.limit, forward=forward)
+
+    @to_the_end
+    async def cancel(self, caller: Caller, batch_id: str, now: datetime) -> Batch:
+        """No further request begins; those that wait are canceled. Raises `NotFound`.
+
+        A batch that has ended, or is being canceled already, stays as it is.
+        """
+        async with self._database.write() as session:
+            row = await _find(session, caller, batch_id, lock=True)
+            if row.state == "in_progress":
+                row.state, row.cancel_initiated_at = "canceling", now
+                await settle_waiting(session, row, "canceled", _CANCELED, now)
+        return Batch.of(row)
+
+    @to_the_end
+    async def delete(self, caller: Caller, batch_id: str, now: datetime) -> None:
+        """Raises `NotFound`; `InvalidRequest` for one that has not ended."""
+        async with self._database.write() as session:
+            row = await _find(session, caller, batch_id, lock=True)
+            if row.state != "ended":
+                raise InvalidRequest(
+                    f"Message Batch `{batch_id}` is still being processed (`{row.state}`); "
+                    "cancel it, and delete it when it has ended"
+                )
+            row.state = "deleted"
+            row.archived_at = row.archived_at or now
+
+    @to_the_end
+    async def results(self, batch_id: str, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
+        """Number, custom id and result of the next requests of a batch that has ended."""
+        query = (
+            select(BatchRequestRow.number, BatchRequestRow.custom_id, BatchRequestRow.result)
+            .where(BatchRequestRow.batch_id == batch_id, BatchRequestRow.number > after)
+            .order_by(BatchRequestRow.number)
+            .limit(limit)
+        )
+        async with self._database.read() as session:
+            return [(number, custom_id, result or "null") for number, custom_id, result in await session.execute(query)]
+
+
+async def settle_waiting(
+    session: AsyncSession, row: BatchRow, outcome: BatchRequestState, result: str, now: datetime
+) -> int:
+    """Give all requests that wait the same result. `row`, which is locked, ends if that was the last."""
+    moved = await changed(
+        session,
+        update(BatchRequestRow)
+        .where(BatchRequestRow.batch_id == row.id, BatchRequestRow.state == "waiting")
+        .values(state=outcome, result=result, request=None),
+    )
+    move(row, outcome, moved, now)
+    return moved
+
+
+async def changed(session: AsyncSession, statement: Update) -> int:
+    """Execute it; the value is how many rows it has changed."""
+    result = await session.execute(statement)
+    assert isinstance(result, CursorResult)  # noqa: S101  # what SQLAlchemy promises of an UPDATE
+    return result.rowcount
+
+
+def move(row: BatchRow, outcome: BatchRequestState, number: int, now: datetime) -> None:
+    """Count `number` requests as done; the batch has ended when none are left."""
+    if outcome not in OUTCOMES:
+        raise ValueError(outcome)
+    row.processing -= number
+    setattr(row, outcome, getattr(row, outcome) + number)
+    if row.processing == 0:
+        row.state, row.ended_at = "ended", now
+
+
+async def _find(session: AsyncSession, caller: Caller, batch_id: str, *, lock: bool = False) -> BatchRow:
+    row = None
+    if ids.is_valid("msgbatch", batch_id):
+        query = select(BatchRow).where(
+            BatchRow.id == batch_id, BatchRow.workspace_id == caller.workspace_id, BatchRow.state.in_(VISIBLE)
+        )
+        row = await session.scalar(query.with_for_update(key_share=True) if lock else query)
+    if row is None:
+        raise NotFound(f"Message Batch `{batch_id}` not found")
+    return row
+
+
+async def _position(session: AsyncSession, caller: Caller, parameter: str, batch_id: str) -> int:
+    """Where in the list a batch is, or was."""
+    position = None
+    if ids.is_valid("msgbatch", batch_id):
+        position = await session.scalar(
+            select(BatchRow.sequence).where(
+                BatchRow.id == batch_id,
+                BatchRow.workspace_id == caller.workspace_id,
+                BatchRow.state.in_((*VISIBLE, "deleted")),
+            )
+        )
+    if position is None:
+        raise InvalidRequest(f"{parameter}: there is no batch {batch_id!r}")
+    return position
