@@ -12,45 +12,44 @@ from sqlalchemy import ColumnElement, Select, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from codecove import ids
-from codecove.errors import Forbidden, InvalidRequest, NotFound
+from codecove.errors import InvalidRequest, NotFound
 from codecove.files.file import Cursor, File, Page, Selection
+from codecove.files.room import Room, room
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
-from codecove.store.tables import DeletedFileRow, FileRow, UnownedBlobRow, WorkspaceRow
+from codecove.store.tables import DeletedFileRow, FileRow, KeyRow, UnownedBlobRow, WorkspaceRow
 from codecove.workspaces import Caller
 
 _EXPIRED_AT_ONCE = 200
 
 
 class Records:
-    """The rows of files, and of blobs without one. A `quota` is how many bytes of files a workspace may have."""
+    """The rows of files, and of blobs without one. A `quota` is how many bytes of files any workspace may have."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @to_the_end
-    async def reserve(self, caller: Caller, blob: str, quota: int, now: datetime) -> int:
-        """Announce a blob that is about to be written. Returns the bytes left to the workspace; raises `Forbidden`."""
+    async def reserve(self, caller: Caller, blob: str, quota: int, now: datetime) -> Room:
+        """Announce a blob that is about to be written. Returns what room there is for it; raises `Forbidden`."""
         async with self._database.write() as session:
             used = await session.scalar(
                 select(WorkspaceRow.storage_bytes).where(WorkspaceRow.id == caller.workspace_id)
             )
-            left = quota - (used or 0)
-            if left <= 0:
-                raise no_room(quota)
+            room = await _room(session, caller, quota, used or 0)
+            room.check(1)
             session.add(UnownedBlobRow(key=blob, since=now, doomed=False))
-            return left
+            return room
 
     @to_the_end
-    async def add(self, row: FileRow, quota: int) -> File:
+    async def add(self, caller: Caller, row: FileRow, quota: int) -> File:
         """A file whose blob has been written; if the workspace has the same content already, it shares that.
 
         Raises `Forbidden`.
         """
         async with self._database.write() as session:
             used = await _lock_workspace(session, row.workspace_id)
-            if used + row.size_bytes > quota:
-                raise no_room(quota)
+            (await _room(session, caller, quota, used)).check(row.size_bytes)
             written = await session.get_one(UnownedBlobRow, row.blob)
             shared = await session.scalar(_same_content(row).limit(1))
             if shared is None:
@@ -58,7 +57,7 @@ class Records:
             else:
                 row.blob, written.doomed = shared, True
             session.add(row)
-            await _account(session, row.workspace_id, row.size_bytes)
+            await _account(session, row, row.size_bytes)
         return File.of(row)
 
     @to_the_end
@@ -147,11 +146,10 @@ class Records:
             await session.execute(delete(DeletedFileRow).where(DeletedFileRow.deleted_at < before))
 
 
-def no_room(quota: int) -> Forbidden:
-    """The error of a file that does not fit into what a workspace may have."""
-    return Forbidden(
-        f"file: the files of a workspace may take {quota:,} bytes together, and there is no room for this one"
-    )
+async def _room(session: AsyncSession, caller: Caller, quota: int, used: int) -> Room:
+    """`quota` is the server's for each workspace, `used` what the caller's has."""
+    of_key = await session.scalar(select(KeyRow.storage_bytes).where(KeyRow.id == caller.key_id))
+    return room(caller, quota=quota, workspace_has=used, key_has=of_key or 0)
 
 
 async def _lock_workspace(session: AsyncSession, workspace_id: str) -> int:
@@ -162,12 +160,9 @@ async def _lock_workspace(session: AsyncSession, workspace_id: str) -> int:
     return used or 0
 
 
-async def _account(session: AsyncSession, workspace_id: str, size: int) -> None:
-    await session.execute(
-        update(WorkspaceRow)
-        .where(WorkspaceRow.id == workspace_id)
-        .values(storage_bytes=WorkspaceRow.storage_bytes + size)
-    )
+async def _account(session: AsyncSession, row: FileRow, size: int) -> None:
+    for table, owner in ((WorkspaceRow, row.workspace_id), (KeyRow, row.key_id)):
+        await session.execute(update(table).where(table.id == owner).values(storage_bytes=table.storage_bytes + size))
 
 
 def _same_content(row: FileRow) -> Select[str]:
@@ -186,7 +181,7 @@ async def _remove(session: AsyncSession, row: FileRow, now: datetime) -> str | N
         session.add(UnownedBlobRow(key=doomed, since=now, doomed=True))
     session.add(DeletedFileRow(id=row.id, workspace_id=row.workspace_id, sequence=row.sequence, deleted_at=now))
     await session.flush()
-    await _account(session, row.workspace_id, -row.size_bytes)
+    await _account(session, row, -row.size_bytes)
     return doomed
 
 

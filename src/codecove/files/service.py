@@ -11,7 +11,7 @@ from codecove.files.blobs import Blobs
 from codecove.files.file import File, Page, check_expiry, select_files
 from codecove.files.media_types import media_type
 from codecove.files.names import problem_with
-from codecove.files.records import Records, no_room
+from codecove.files.records import Records
 from codecove.files.upkeep import discard
 from codecove.files.upload import Upload
 from codecove.store.database import Database
@@ -59,14 +59,14 @@ class Files:
 
         `expires_in` is asked when `data` has ended: after how many seconds the file is gone; None: it stays.
         Raises `InvalidRequest` for a name or an expiry that the API does not allow, `TooLarge`, `Forbidden` if the
-        workspace has no room for it, and whatever `data` raises.
+        workspace or the key has no room for it, and whatever `data` raises.
         """
         if (problem := problem_with(filename)) is not None:
             raise InvalidRequest(f"file: {problem}")
         file_id, blob = ids.new("file"), f"{caller.workspace_id}/{uuid.uuid4().hex}"
         try:
-            left = await self._records.reserve(caller, blob, self._quota, self._now())
-            upload = Upload(data, max_size=self._max_size, left=left, no_room=no_room(self._quota))
+            room = await self._records.reserve(caller, blob, self._quota, self._now())
+            upload = Upload(data, max_size=self._max_size, room=room)
             async with aclosing(upload.pieces()) as pieces:
                 await self._blobs.put(blob, pieces)
             seconds, now = expires_in(), self._now()
@@ -83,8 +83,9 @@ class Files:
                 downloadable=downloadable,
                 created_at=now,
                 expires_at=None if seconds is None else now + timedelta(seconds=seconds),
+                key_id=caller.key_id,
             )
-            file = await self._records.add(row, self._quota)
+            file = await self._records.add(caller, row, self._quota)
         except BaseException:
             await finish(self._give_up(caller, file_id, blob))
             raise
