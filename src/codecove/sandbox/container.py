@@ -22,11 +22,12 @@ from codecove.sandbox.environment import BASE_ENVIRONMENT
 from codecove.sandbox.errors import ContainerUnavailable
 from codecove.sandbox.exchanges import ExecutionExchange, VictimExchange
 from codecove.sandbox.executing import execute, return_code
-from codecove.sandbox.frames import Program, Request, encode_program
+from codecove.sandbox.frames import Program, Request, encode_spawn
 from codecove.sandbox.host import WORKING_DIRECTORY, Execution, FileStat, Listing
 from codecove.sandbox.lifecycle import Lifecycle, State, Transition
 from codecove.sandbox.limits import Limits
 from codecove.sandbox.metering import Meter
+from codecove.sandbox.terminal import LocalTerminal, TerminalExchange, opened
 
 _log = logging.getLogger(__name__)
 
@@ -107,17 +108,8 @@ class LocalContainer:
         """See `host.Container`. Raises `ValueError` for a NUL in `argv`, and for more than 1 MiB of arguments."""
         tail = self._limits.output_bytes // 2
         head = self._limits.output_bytes - tail
-        program = Program(
-            argv=argv,
-            environment={**BASE_ENVIRONMENT, **env},
-            cwd=cwd,
-            has_stdin=bool(stdin),
-            head_limit=head,
-            tail_limit=tail,
-            address_space=memory.address_space(self._limits.memory_bytes),
-            processes=self._limits.processes,
-        )
-        payload = encode_program(program)
+        program = self._program(argv, env, cwd)
+        payload = encode_spawn(program, head_limit=head, tail_limit=tail, has_stdin=bool(stdin))
         async with self._turn, self._awake("execution") as agent:
             began = time.monotonic()
             with self._group_errors(agent):
@@ -137,6 +129,29 @@ class LocalContainer:
                 cpu_seconds=usage.cpu_seconds,
                 peak_memory_bytes=usage.peak_memory_bytes,
             )
+
+    @contextlib.asynccontextmanager
+    async def terminal(
+        self, argv: Sequence[str], *, env: Mapping[str, str], rows: int, columns: int
+    ) -> AsyncIterator[LocalTerminal]:
+        """See `host.Container`."""
+        program = self._program(argv, env, WORKING_DIRECTORY)
+        async with self._awake("terminal") as agent:
+            exchange = TerminalExchange()
+            try:
+                async with opened(agent, program, exchange, rows=rows, columns=columns) as terminal:
+                    yield terminal
+            finally:
+                self._background = exchange.left_background
+
+    def _program(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> Program:
+        return Program(
+            argv=argv,
+            environment={**BASE_ENVIRONMENT, **env},
+            cwd=cwd,
+            address_space=memory.address_space(self._limits.memory_bytes),
+            processes=self._limits.processes,
+        )
 
     async def stat(self, path: str, *, follow: bool = True) -> FileStat:
         """See `host.Container`."""

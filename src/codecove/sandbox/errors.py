@@ -5,6 +5,7 @@ SandboxError
 ├── ContainerExpired       its time is over: it and its files are gone
 ├── ContainerUnavailable   it could not be started, or died: a fault of ours or of the machine
 ├── HostFull               no room for another container (count, memory or disk of the host)
+├── TerminalRefused        no terminal in it now: too many are open
 └── GuestFileError         a path inside the container: the caller's or the model's mistake
 """
 
@@ -45,6 +46,10 @@ class ContainerUnavailable(SandboxError):
 
 class HostFull(SandboxError):
     """No room for another container now."""
+
+
+class TerminalRefused(SandboxError):
+    """There is no terminal for another program in the container now."""
 
 
 class GuestFileError(SandboxError):

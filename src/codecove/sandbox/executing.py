@@ -5,7 +5,7 @@ import os
 
 from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.commands import uncancelled
-from codecove.sandbox.exchanges import ExecutionExchange, chunks
+from codecove.sandbox.exchanges import Exchange, ExecutionExchange, chunks
 from codecove.sandbox.frames import Exit, Request
 
 _STOP_SECONDS = 5.0
@@ -25,9 +25,9 @@ async def execute(
             await _feed(agent, request, exchange, stdin)
             return await asyncio.shield(exchange.result), False
     except TimeoutError:
-        return await _stop(agent, request, exchange), True
+        return await stop(agent, request, exchange), True
     except asyncio.CancelledError:
-        await uncancelled(_stop(agent, request, exchange))
+        await uncancelled(stop(agent, request, exchange))
         raise
 
 
@@ -42,14 +42,14 @@ async def _feed(agent: AgentConnection, request: int, exchange: ExecutionExchang
         await taken
 
 
-async def _stop(agent: AgentConnection, request: int, exchange: ExecutionExchange) -> Exit:
-    """Kill all that the execution has started."""
+async def stop(agent: AgentConnection, request: int, exchange: Exchange[Exit]) -> Exit:
+    """Kill all that an execution, or a terminal, has started. Raises `ContainerUnavailable`."""
     agent.send_more(Request.KILL, request)
     try:
         async with asyncio.timeout(_STOP_SECONDS):
             return await asyncio.shield(exchange.result)
     except TimeoutError:
-        agent.end(f"the guest agent did not stop an execution within {_STOP_SECONDS:.0f} s")
+        agent.end(f"the guest agent did not stop a program within {_STOP_SECONDS:.0f} s")
         raise agent.failure() from None
 
 

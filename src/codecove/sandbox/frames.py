@@ -31,6 +31,10 @@ class Request(IntEnum):
     STDIN = 2
     KILL = 3
     KILL_BIGGEST = 4
+    TERMINAL = 8
+    TERMINAL_INPUT = 9
+    TERMINAL_ROOM = 10
+    TERMINAL_RESIZE = 11
     STAT = 16
     LIST = 17
     OPEN_READ = 18
@@ -52,6 +56,7 @@ class Answer(IntEnum):
     TAIL_STDERR = 68
     EXIT = 69
     VICTIM = 70
+    TERMINAL_OUTPUT = 71
     DONE = 80
     ERROR = 81
     STATUS = 82
@@ -104,9 +109,6 @@ class Program:
     argv: Sequence[str]
     environment: Mapping[str, str]
     cwd: str
-    has_stdin: bool
-    head_limit: int
-    tail_limit: int
     address_space: int
     processes: int
 
@@ -158,14 +160,24 @@ def encode_string(text: str) -> bytes:
     return raw + b"\0"
 
 
-def encode_program(program: Program) -> bytes:
+def encode_spawn(program: Program, *, head_limit: int, tail_limit: int, has_stdin: bool) -> bytes:
     """The payload of SPAWN."""
+    return struct.pack("<IIB", head_limit, tail_limit, has_stdin) + _encode_program(program)
+
+
+def encode_terminal(program: Program, *, room: int, rows: int, columns: int) -> bytes:
+    """The payload of TERMINAL."""
+    return struct.pack("<III", room, rows, columns) + _encode_program(program)
+
+
+def encode_resize(terminal: int, rows: int, columns: int) -> bytes:
+    """The payload of TERMINAL_RESIZE."""
+    return struct.pack("<III", terminal, rows, columns)
+
+
+def _encode_program(program: Program) -> bytes:
     environment = [f"{name}={value}" for name, value in program.environment.items()]
-    parts = [
-        struct.pack("<IIQ", program.head_limit, program.tail_limit, program.address_space),
-        struct.pack("<IB", program.processes, program.has_stdin),
-        encode_string(program.cwd),
-    ]
+    parts = [struct.pack("<QI", program.address_space, program.processes), encode_string(program.cwd)]
     for strings in (program.argv, environment):
         parts.append(struct.pack("<I", len(strings)))
         parts.extend(encode_string(string) for string in strings)
@@ -183,7 +195,7 @@ def encode_list(path: str, limit: int) -> bytes:
 
 
 def encode_count(count: int) -> bytes:
-    """The payload of READ."""
+    """The payload of READ and TERMINAL_ROOM."""
     return struct.pack("<I", count)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -69,6 +70,30 @@ class Execution:
     """
 
 
+class Terminal(Protocol):
+    """A program on a terminal of its own in a container.
+
+    What it writes and nobody reads makes it wait. Every method raises `ContainerUnavailable` when the sandbox is gone.
+    """
+
+    async def read(self) -> bytes:
+        """What it has written since the last call, as soon as there is any; empty when it has ended."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Type this on its keyboard. Returns when the terminal has taken all but the last 64 KiB; one that has ended
+        takes anything."""
+        ...
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Give its window another size: each from 1 to 65535."""
+        ...
+
+    async def return_code(self) -> int:
+        """Wait for its end. The exit status; 128 + n for a process killed by signal n."""
+        ...
+
+
 class Container(Protocol):
     """An isolated place where commands run and files stay. Commands run one at a time, in the order asked.
 
@@ -94,6 +119,16 @@ class Container(Protocol):
         What it leaves in the background goes on running and does not hold the call open, unless the time
         is up: then everything that this command started is killed within a second. Without a `cwd` that
         can be entered it starts in `/`, after a line on stderr.
+        """
+        ...
+
+    def terminal(
+        self, argv: Sequence[str], *, env: Mapping[str, str], rows: int, columns: int
+    ) -> AbstractAsyncContextManager[Terminal]:
+        """Run a program on a terminal in the working directory, beside what else runs, as long as the block lasts.
+
+        All that it has started is killed when the block is left before its end. After its end what it has left in the
+        background goes on, unless the loss of its terminal ends it. Raises `TerminalRefused` when too many are open.
         """
         ...
 

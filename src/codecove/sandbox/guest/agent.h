@@ -16,6 +16,7 @@ enum {
      * neither drop nor change: that is how they are found again, whatever session they have fled to. */
     FIRST_TAG = 20000,
     TAGS = 40000,
+    TERMINALS = 8, /* at once */
 };
 
 /* wire.c */
@@ -44,16 +45,33 @@ bool has_user_processes(void);
 void look_around(void); /* to be called now and then while the user has processes */
 size_t execution_poll(struct pollfd *, size_t room);
 void execution_ready(const struct pollfd *, size_t count);
+void send_exit(uint32_t id, int status, uint8_t flags, uint64_t dropped_stdout, uint64_t dropped_stderr);
+
+/* terminal.c */
+void open_terminal(uint32_t id, struct reader *);
+void terminal_input(uint32_t id, const uint8_t *bytes, size_t size);
+void terminal_room(uint32_t id, struct reader *);
+void resize_terminal(uint32_t id, struct reader *);
+bool stop_terminal(uint32_t id); /* whether there is one of this id */
+void terminal_ended(pid_t, int status);
+size_t terminal_poll(struct pollfd *); /* room for TERMINALS */
+void terminals_ready(const struct pollfd *, size_t count);
+void end_terminals(void); /* those whose program has ended */
 
 /* start.c */
 struct program {
     char **argv, **environment;
     const char *cwd;
     int stdio[3];
+    bool terminal; /* stdio is one, and is to be the one of its session */
     uint64_t address_space;
     uint32_t processes;
     gid_t tag;
 };
+/* Takes limits, working directory, arguments and environment from a frame, and gives it a tag of its own. */
+void take_program(struct program *, struct reader *);
+void free_program(struct program *);
+int failed_status(int failure); /* what a shell makes of a program that could not be started */
 /* Starts it as the user. Returns the pid, or -1 with a sentence on what failed written to stdio[2]. */
 pid_t start(const struct program *, int *failure);
 
@@ -64,6 +82,7 @@ int set_filter(void); /* for the calling process and all it starts; 0, or -1 and
 /* processes.c */
 long milliseconds(void); /* of a clock that never goes back */
 void kill_tagged(gid_t tag);
+void signal_tagged(gid_t tag, int number);
 /* A fork bomb in the background fills the process limit to the brim and leaves the next execution neither processes nor
  * time. If the user's processes are nearly `limit`, most of them without this tag: kill all that do not have it. */
 void make_room(gid_t tag, uint32_t limit);
@@ -75,6 +94,8 @@ struct process {
 struct process kill_biggest_process(void); /* pid 0: the user has none */
 
 /* files.c */
+void as_user(void);
+void as_root(void);
 void stat_path(uint32_t id, struct reader *);
 void list_directory(uint32_t id, struct reader *);
 void open_to_read(uint32_t id, struct reader *);

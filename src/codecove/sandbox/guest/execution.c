@@ -10,7 +10,7 @@
 
 #include "agent.h"
 
-enum { PIPE_SIZE = 1 << 20, MAX_ARGUMENTS = 1 << 16, LEFT_OPEN = 256, FLOOD_PAUSE_US = 1000 };
+enum { PIPE_SIZE = 1 << 20, LEFT_OPEN = 256, FLOOD_PAUSE_US = 1000 };
 
 struct stream {
     int fd;
@@ -41,7 +41,6 @@ static int left_open[LEFT_OPEN];
 static size_t left_count;
 
 static uint8_t scratch[PIPE_SIZE / 4];
-static uint32_t executions;
 
 static void close_fd(int *fd) {
     if (*fd >= 0) close(*fd);
@@ -111,35 +110,31 @@ bool has_user_processes(void) {
     return waitid(P_ALL, 0, &none, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
+void send_exit(uint32_t id, int status, uint8_t flags, uint64_t dropped_stdout, uint64_t dropped_stderr) {
+    uint8_t payload[21], *at = put_u32(payload, (uint32_t)status);
+    *at++ = flags | (has_user_processes() ? EXIT_BACKGROUND : 0);
+    put_u64(put_u64(at, dropped_stdout), dropped_stderr);
+    send_frame(EXIT, id, payload, sizeof payload);
+}
+
 static void finish(void) {
     close_fd(&current.input);
     finish_stream(&current.out);
     finish_stream(&current.err);
     current.running = false;
-    uint8_t payload[21], *at = put_u32(payload, (uint32_t)current.status);
-    *at++ = (current.out_of_memory ? EXIT_OUT_OF_MEMORY : 0) | (has_user_processes() ? EXIT_BACKGROUND : 0);
-    at = put_u64(at, current.out.dropped);
-    at = put_u64(at, current.err.dropped);
-    send_frame(EXIT, current.id, payload, sizeof payload);
+    send_exit(current.id, current.status, current.out_of_memory ? EXIT_OUT_OF_MEMORY : 0, current.out.dropped,
+              current.err.dropped);
 }
 
 void reap(void) {
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        terminal_ended(pid, status);
         if (!current.running || pid != current.pid) continue;
         current.status = status;
         current.exited = true;
     }
     if (current.running && current.exited) finish();
-}
-
-static char **take_strings(struct reader *rest) {
-    uint32_t count = take_u32(rest);
-    if (count > MAX_ARGUMENTS) give_up("too many strings");
-    char **strings = calloc(count + 1, sizeof *strings);
-    if (strings == NULL) give_up("no memory");
-    for (uint32_t i = 0; i < count; i++) strings[i] = take_string(rest);
-    return strings;
 }
 
 static void open_stream(struct stream *stream, int *theirs, uint8_t head_type, uint32_t head, uint32_t tail) {
@@ -165,14 +160,9 @@ static int open_input(bool wanted, int *ours) {
 void spawn(uint32_t id, struct reader *rest) {
     if (current.running) give_up("a second execution");
     uint32_t head = take_u32(rest), tail = take_u32(rest);
-    struct program program = {.address_space = take_u64(rest)};
-    program.processes = take_u32(rest);
     bool has_input = take_u8(rest) != 0;
-    program.cwd = take_string(rest);
-    program.argv = take_strings(rest);
-    program.environment = take_strings(rest);
-    program.tag = (gid_t)(FIRST_TAG + executions++ % TAGS);
-    if (program.argv[0] == NULL) give_up("no arguments");
+    struct program program = {.terminal = false};
+    take_program(&program, rest);
 
     current.id = id;
     current.tag = program.tag;
@@ -186,11 +176,10 @@ void spawn(uint32_t id, struct reader *rest) {
     int failure;
     current.pid = start(&program, &failure);
     for (int i = 0; i < 3; i++) close(program.stdio[i]);
-    free(program.argv);
-    free(program.environment);
+    free_program(&program);
     current.running = true;
-    if (current.pid < 0) { /* as a shell reports it: 127 for what isn't there, 126 for what can't be run */
-        current.status = (failure == ENOENT ? 127 : 126) << 8;
+    if (current.pid < 0) {
+        current.status = failed_status(failure);
         finish();
     }
 }
@@ -223,7 +212,7 @@ void feed(uint32_t id, const uint8_t *bytes, size_t size) {
 }
 
 void stop(uint32_t id) {
-    if (!current.running || id != current.id) return; /* its EXIT is on the way */
+    if (stop_terminal(id) || !current.running || id != current.id) return; /* its EXIT is on the way */
     kill_tagged(current.tag);
     reap();
 }

@@ -19,11 +19,11 @@ static struct {
 } open_files[OPEN_FILES];
 
 /* Effective ids only: the real ones stay root's, so the user's processes still can't signal or trace us. */
-static void as_user(void) {
+void as_user(void) {
     if (setresgid(-1, USER, -1) != 0 || setresuid(-1, USER, -1) != 0) give_up("can't become the user");
 }
 
-static void as_root(void) {
+void as_root(void) {
     if (setresuid(-1, 0, -1) != 0 || setresgid(-1, 0, -1) != 0) give_up("can't become root again");
 }
 

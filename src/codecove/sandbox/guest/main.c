@@ -13,7 +13,7 @@
 
 #include "agent.h"
 
-enum { POLLED = 1 + 3 + 256, LOOK_EVERY_MS = 500 };
+enum { POLLED = 1 + TERMINALS + 3 + 256, LOOK_EVERY_MS = 500 };
 
 static void ignore(int number) { (void)number; }
 
@@ -45,15 +45,18 @@ int main(void) {
     long looked = 0;
     for (;;) {
         struct pollfd polled[POLLED] = {{STDIN_FILENO, POLLIN, 0}};
-        size_t count = 1 + execution_poll(polled + 1, POLLED - 1);
+        size_t terminals = terminal_poll(polled + 1), first = 1 + terminals;
+        size_t count = first + execution_poll(polled + first, POLLED - first);
         /* SIGCHLD gets through only here, so none can be missed. */
         int ready = ppoll(polled, count, has_user_processes() ? &pause : NULL, &none);
         if (ready < 0 && errno != EINTR) give_up("poll");
         if (ready > 0) {
-            execution_ready(polled + 1, count - 1);
+            terminals_ready(polled + 1, terminals);
+            execution_ready(polled + first, count - first);
             if (polled[0].revents != 0) receive();
         }
         reap();
+        end_terminals();
         if (milliseconds() - looked >= LOOK_EVERY_MS) {
             look_around();
             looked = milliseconds();

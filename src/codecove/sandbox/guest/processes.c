@@ -130,6 +130,21 @@ static void keep_biggest(pid_t pid, const struct status *status, void *context) 
     if (status->resident >= biggest->resident) *biggest = (struct process){pid, status->resident, status->tag};
 }
 
+struct delivery {
+    gid_t tag;
+    int number;
+};
+
+static void signal_one(pid_t pid, const struct status *status, void *context) {
+    const struct delivery *delivery = context;
+    if (status->tag == delivery->tag) kill(pid, delivery->number);
+}
+
+void signal_tagged(gid_t tag, int number) {
+    struct delivery delivery = {tag, number};
+    visit(signal_one, &delivery);
+}
+
 struct process kill_biggest_process(void) {
     struct process biggest = {0, 0, 0};
     hold_still();

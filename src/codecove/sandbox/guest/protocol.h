@@ -12,7 +12,7 @@
  * conversation: the agent exits, the host kills the container. The host end is sandbox/agent.py, its codec
  * sandbox/frames.py.
  *
- * One execution runs at a time. Its output comes back as HEAD frames while it runs, up to the head limit of each
+ * One execution runs at a time, and terminals beside it. Its output comes back as HEAD frames while it runs, up to the head limit of each
  * stream. What is beyond is kept in a ring of the tail limit and comes as TAIL frames just before EXIT, which says
  * how many bytes between the two were dropped. So a flood costs neither the pipe nor the host anything.
  */
@@ -27,17 +27,28 @@ enum {
 
 /* Host to agent. */
 enum {
-    /* u32 head limit, u32 tail limit, u64 address space in bytes, u32 processes, u8 has stdin, string cwd,
-     * u32 count, count strings of argv, u32 count, count strings of the environment.
+    /* u32 head limit, u32 tail limit, u8 has stdin, u64 address space in bytes, u32 processes, string cwd, u32 count,
+     * count strings of argv, u32 count, count strings of the environment.
      * Answered by HEAD*, TAIL*, EXIT; or by ERROR when it could not be started. */
     SPAWN = 1,
     /* Bytes for the execution's standard input; none: close it. Answered by DONE when they are written. The host
      * sends the next only then. */
     STDIN = 2,
-    /* Kill all that the execution of this id has started. Answered by its EXIT. */
+    /* Kill all that the execution, or the terminal, of this id has started. Answered by its EXIT. */
     KILL = 3,
     /* Kill the user's biggest process. Answered by VICTIM. */
     KILL_BIGGEST = 4,
+    /* u32 room, u32 rows, u32 columns, and what SPAWN has from the address space on, without `has stdin`. A program on
+     * a terminal of its own, beside executions and other terminals. Answered by DONE, TERMINAL_OUTPUT*, at most `room`
+     * bytes in all until the host makes more, and EXIT; or by ERROR when there is no terminal (EAGAIN: too many). */
+    TERMINAL = 8,
+    /* Bytes typed on the terminal of this id. Answered by DONE when they are written. The host sends the next only
+     * then. */
+    TERMINAL_INPUT = 9,
+    /* u32 count. The host takes so many bytes more of its output. Not answered. */
+    TERMINAL_ROOM = 10,
+    /* u32 id of the terminal, u32 rows, u32 columns. Answered by DONE. */
+    TERMINAL_RESIZE = 11,
 
     /* u8 follow, string path. Answered by STATUS or ERROR. */
     STAT = 16,
@@ -68,6 +79,7 @@ enum {
     TAIL_STDERR = 68,
     /* i32 wait status, u8 flags (EXIT_*), u64 dropped of stdout, u64 dropped of stderr */
     EXIT = 69,
+    TERMINAL_OUTPUT = 71, /* bytes */
     VICTIM = 70,  /* u32 pid, 0 if there was none; u64 resident bytes */
     DONE = 80,    /* nothing */
     ERROR = 81,   /* u32 errno */

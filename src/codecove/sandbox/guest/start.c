@@ -4,13 +4,45 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent.h"
+
+enum { MAX_ARGUMENTS = 1 << 16 };
+
+static uint32_t started;
+
+static char **take_strings(struct reader *rest) {
+    uint32_t count = take_u32(rest);
+    if (count > MAX_ARGUMENTS) give_up("too many strings");
+    char **strings = calloc(count + 1, sizeof *strings);
+    if (strings == NULL) give_up("no memory");
+    for (uint32_t i = 0; i < count; i++) strings[i] = take_string(rest);
+    return strings;
+}
+
+void take_program(struct program *program, struct reader *rest) {
+    program->address_space = take_u64(rest);
+    program->processes = take_u32(rest);
+    program->cwd = take_string(rest);
+    program->argv = take_strings(rest);
+    program->environment = take_strings(rest);
+    program->tag = (gid_t)(FIRST_TAG + started++ % TAGS);
+    if (program->argv[0] == NULL) give_up("no arguments");
+}
+
+void free_program(struct program *program) {
+    free(program->argv);
+    free(program->environment);
+}
+
+int failed_status(int failure) { return (failure == ENOENT ? 127 : 126) << 8; }
 
 /* The child of a vfork shares our memory: that is how it says what went wrong. */
 static volatile int failed_with;
@@ -81,6 +113,7 @@ static _Noreturn void child(const struct program *program) {
     setsid();
     for (int fd = 0; fd < 3; fd++)
         if (dup2(program->stdio[fd], fd) < 0) fail("dup2");
+    if (program->terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0) fail("controlling terminal");
     be_first_to_die();
     limit(RLIMIT_NPROC, program->processes);
     limit(RLIMIT_AS, program->address_space);

@@ -96,6 +96,10 @@ static void handle(uint8_t type, uint32_t id, struct reader *rest) {
         case SPAWN: spawn(id, rest); break;
         case STDIN: feed(id, rest->at, size); break;
         case KILL: stop(id); break;
+        case TERMINAL: open_terminal(id, rest); break;
+        case TERMINAL_INPUT: terminal_input(id, rest->at, size); break;
+        case TERMINAL_ROOM: terminal_room(id, rest); break;
+        case TERMINAL_RESIZE: resize_terminal(id, rest); break;
         case KILL_BIGGEST: kill_biggest(id); break;
         case STAT: stat_path(id, rest); break;
         case LIST: list_directory(id, rest); break;
