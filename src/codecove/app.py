@@ -97,7 +97,7 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
     stack.push_async_callback(audit.record, "server.stop", f"codecove {__version__}")
     keys = await _keys(settings, database)
     stored = Files(database=database, blobs=blobs, max_size=settings.max_file_size, quota=settings.workspace_storage)
-    await stack.enter_async_context(Upkeep(database=database, blobs=blobs))
+    await stack.enter_async_context(Upkeep(database=database, blobs=blobs, metrics=observer.metrics))
     config = host_config(settings, image.rootfs)
     try:
         host = await stack.enter_async_context(LocalHost(config))
@@ -119,7 +119,7 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
         workspaces=Workspaces(database),
         files=stored,
         messages=requests,
-        batches=await stack.enter_async_context(_batches(settings, database, requests)),
+        batches=await stack.enter_async_context(_batches(settings, database, requests, observer)),
         containers=containers,
         container_files=ContainerFiles(containers),
         executions=Executions(settings=settings, containers=containers, files=stored, precedence=precedence),
@@ -150,7 +150,7 @@ def _containers(settings: Settings, database: Database, host: LocalHost, observe
     )
 
 
-def _batches(settings: Settings, database: Database, messages: Messages) -> Batches:
+def _batches(settings: Settings, database: Database, messages: Messages, observer: Observer) -> Batches:
     policy = Policy(
         concurrency=settings.batch_concurrency,
         workspace_concurrency=settings.batch_workspace_concurrency,
@@ -164,6 +164,7 @@ def _batches(settings: Settings, database: Database, messages: Messages) -> Batc
         messages=messages,
         policy=policy,
         envelope=lambda error, request_id: failure_of(error).envelope(request_id),
+        metrics=observer.metrics,
     )
 
 

@@ -21,6 +21,7 @@ from codecove.batches.runner import Answers, Envelope, Runner
 from codecove.batches.upkeep import Upkeep
 from codecove.errors import InvalidRequest, NotFound
 from codecove.messages.protocol import PassedHeaders
+from codecove.observe.metrics import Metrics
 from codecove.store.database import Database
 from codecove.store.finish import finish
 from codecove.store.tables import BatchRow
@@ -70,6 +71,7 @@ class Batches:
         policy: Policy,
         envelope: Envelope,
         now: Callable[[], datetime] = clock.now,
+        metrics: Metrics | None = None,
     ) -> None:
         """`directory` is for the durable queue's own file."""
         self._records = Records(database)
@@ -88,21 +90,26 @@ class Batches:
             run=self._runner.run_slice,
         )
         self._upkeep = Upkeep(
-            self._progress, self._queue, expiry=policy.expiry, results_days=policy.results_days, now=now
+            self._progress,
+            self._queue,
+            expiry=policy.expiry,
+            results_days=policy.results_days,
+            now=now,
+            metrics=metrics or Metrics(),
         )
         self._queueing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         for batch_id, size, workspace_id in await self._progress.reopen(self._now()):
             self._put(batch_id, workspace_id, size)
-        self._upkeep.start()
+        await self._upkeep.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await finish(self._close())
 
     async def _close(self) -> None:
-        await self._upkeep.stop()
+        await self._upkeep.__aexit__()
         await self._runner.close(self._policy.grace)
         if self._queueing:
             await asyncio.wait(self._queueing)

@@ -1,13 +1,15 @@
 """What nobody asks for: batches that expire, results that are no longer kept, and what is left of both."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Self
 
 import structlog
 
 from codecove.batches.durable import DurableQueue
 from codecove.batches.progress import Progress
+from codecove.observe.chores import Chores
+from codecove.observe.metrics import Metrics
 from codecove.store.finish import finish
 
 _LONGEST_INTERVAL = 60.0
@@ -22,7 +24,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Upkeep:
-    """A task that does what is due, now and then, from `start` to `stop`."""
+    """Does what is due, now and then, while it is entered. Async context manager."""
 
     def __init__(
         self,
@@ -32,29 +34,25 @@ class Upkeep:
         expiry: float,
         results_days: float,
         now: Callable[[], datetime],
+        metrics: Metrics,
     ) -> None:
         self._progress = progress
         self._queue = queue
         self._kept = timedelta(days=results_days)
         self._interval = min(max(expiry / 60, _SHORTEST_INTERVAL), _LONGEST_INTERVAL)
         self._now = now
-        self._due = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._chores = Chores(metrics)
+        self.soon: Callable[[], None] = _nothing
+        """To be called when there is something to remove."""
 
-    def start(self) -> None:
-        """Begin."""
-        self._task = asyncio.create_task(self._sweep_forever(), name="expire batches")
+    async def __aenter__(self) -> Self:
+        self.soon = self._chores.every(self._interval, "expire batches", self.sweep)
+        self.soon()
+        return self
 
-    async def stop(self) -> None:
-        """End."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await finish(asyncio.wait({task}))
-
-    def soon(self) -> None:
-        """There is something to remove."""
-        self._due.set()
+    async def __aexit__(self, *exc: object) -> None:
+        self.soon = _nothing
+        await finish(self._chores.__aexit__(*exc))
 
     async def sweep(self) -> None:
         """Do what is due now."""
@@ -70,15 +68,6 @@ class Upkeep:
             await self._progress.not_queued(list(over))
         await self._progress.forget_deleted(now - _REMEMBER)
 
-    async def _sweep_forever(self) -> None:
-        while True:
-            try:
-                await self.sweep()
-            except Exception:
-                log.exception("the upkeep of batches failed; trying again", seconds=self._interval)
-            self._due.clear()
-            try:
-                async with asyncio.timeout(self._interval):
-                    await self._due.wait()
-            except TimeoutError:
-                continue
+
+def _nothing() -> None:
+    """While nobody works, there is nobody to be told."""

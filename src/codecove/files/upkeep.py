@@ -1,6 +1,5 @@
 """What nobody asks for: removing files whose time is over, and blobs that no file names."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Self
@@ -10,6 +9,8 @@ import structlog
 from codecove import clock
 from codecove.files.blobs import Blobs
 from codecove.files.records import Records
+from codecove.observe.chores import Chores
+from codecove.observe.metrics import Metrics
 from codecove.store.database import Database
 from codecove.store.finish import finish
 
@@ -24,23 +25,27 @@ log = structlog.get_logger(__name__)
 class Upkeep:
     """An async context manager: on entering, what a crash has left is removed; then it works until it is left."""
 
-    def __init__(self, *, database: Database, blobs: Blobs, now: Callable[[], datetime] = clock.now) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        blobs: Blobs,
+        now: Callable[[], datetime] = clock.now,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._records = Records(database)
         self._blobs = blobs
         self._now = now
-        self._task: asyncio.Task[None] | None = None
+        self._chores = Chores(metrics or Metrics())
 
     async def __aenter__(self) -> Self:
         await self._records.doom_unfinished()
         await self.sweep()
-        self._task = asyncio.create_task(self._sweep_forever(), name="remove expired files")
+        self._chores.every(_INTERVAL, "remove expired files", self.sweep)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await finish(asyncio.wait({task}))
+        await finish(self._chores.__aexit__(*exc))
 
     async def sweep(self) -> None:
         """Remove what is due now."""
@@ -49,14 +54,6 @@ class Upkeep:
         await self._records.forget_deleted(self._now() - _REMEMBER)
         for blob in await self._records.doomed():
             await discard(self._records, self._blobs, blob)
-
-    async def _sweep_forever(self) -> None:
-        while True:
-            await asyncio.sleep(_INTERVAL)
-            try:
-                await self.sweep()
-            except Exception:
-                log.exception("removing expired files failed; trying again", seconds=_INTERVAL)
 
 
 async def discard(records: Records, blobs: Blobs, blob: str) -> None:

@@ -32,13 +32,21 @@ class Chores:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def every(self, seconds: float, what: str, work: Callable[[], Awaitable[object]]) -> None:
-        """Do `work` again and again, with so many seconds between an end and the next start; `what` names it."""
-        self._tasks.add(asyncio.create_task(self._forever(seconds, what, work), name=what))
+    def every(self, seconds: float, what: str, work: Callable[[], Awaitable[object]]) -> Callable[[], None]:
+        """Do `work` again and again, with so many seconds between an end and the next start; `what` names it.
 
-    async def _forever(self, seconds: float, what: str, work: Callable[[], Awaitable[object]]) -> None:
+        The value is to be called when there is a reason to do it at once.
+        """
+        due = asyncio.Event()
+        self._tasks.add(asyncio.create_task(self._forever(seconds, what, work, due), name=what))
+        return due.set
+
+    async def _forever(
+        self, seconds: float, what: str, work: Callable[[], Awaitable[object]], due: asyncio.Event
+    ) -> None:
         while True:
-            await asyncio.sleep(seconds)
+            await _either(due, seconds)
+            due.clear()
             begun = clock.monotonic()
             try:
                 await work()
@@ -47,3 +55,12 @@ class Chores:
                 self._metrics.ended_chore(what, "failed", clock.monotonic() - begun)
             else:
                 self._metrics.ended_chore(what, "ok", clock.monotonic() - begun)
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Wait for the event, but not for longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
