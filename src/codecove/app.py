@@ -45,6 +45,8 @@ from codecove.store.keys import Keys
 from codecove.store.workspaces import Workspaces
 from codecove.tools.facts import facts_from
 from codecove.tools.precedence import Precedence
+from codecove.usage.service import Usage
+from codecove.usage.sums import Prices
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -124,10 +126,28 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
         container_files=ContainerFiles(containers),
         executions=Executions(settings=settings, containers=containers, files=stored, precedence=precedence),
         rates=RateLimits(),
+        usage=await stack.enter_async_context(_usage(settings, database, observer)),
         models=await stack.enter_async_context(Models(settings)),
         metrics=observer.metrics,
         stopping=stopping,
     )
+
+
+def _containers(settings: Settings, database: Database, host: LocalHost, observer: Observer) -> Containers:
+    return Containers(
+        database=database,
+        host=host,
+        idle_expiry=settings.container_idle_expiry,
+        max_age=settings.container_max_age,
+        on_expired=settings.on_expired,
+        session_minimum=settings.session_minimum,
+        observer=observer,
+    )
+
+
+def _usage(settings: Settings, database: Database, observer: Observer) -> Usage:
+    prices = Prices(hour=settings.session_price, free_hours=settings.free_session_hours)
+    return Usage(database, prices=prices, retention=settings.usage_retention, metrics=observer.metrics)
 
 
 async def _keys(settings: Settings, database: Database) -> Keys:

@@ -183,8 +183,13 @@ def test_requests_a_minute_are_held_to_the_quota(
     site: Site, workspace: Callable[..., httpx2.Client], request: pytest.FixtureRequest
 ) -> None:
     client = workspace("--requests-per-minute", "3")
-    assert [client.get("/v1/files").status_code for _ in range(4)] == [200, 200, 200, 429]
+    answers = [client.get("/v1/files") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    left = [answer.headers["anthropic-ratelimit-requests-remaining"] for answer in answers]
+    assert left == ["2", "1", "0", "0"]
     over = client.get("/v1/containers")
+    assert over.headers["anthropic-ratelimit-requests-limit"] == "3"
+    assert over.headers["anthropic-ratelimit-requests-reset"].endswith("Z")
     assert "3 requests a minute" in refused(over, 429)
     assert 0 < int(over.headers["retry-after"]) <= 60
     cove(site.data_dir, "workspaces", "set", f"{request.node.name} 0", "--requests-per-minute", "never")

@@ -15,7 +15,8 @@ API_VERSIONS = ("2023-06-01", "2026-10-21")
 async def authorise(request: Request) -> Caller:
     """The caller whose key the request carries. Every endpoint below `/v1` begins with this.
 
-    The key of an admin works in the workspace that the header `x-cove-workspace` names, by id or name.
+    The key of an admin works in the workspace that the header `x-cove-workspace` names, by id or name. The answer to
+    a caller with a quota of requests says what is left of that, whatever becomes of the request.
 
     Raises `Unauthenticated`; `Forbidden` for that header with another key, `NotFound` for one that names nothing;
     `InvalidRequest` for a missing or unknown `anthropic-version`; `RateLimited`.
@@ -24,6 +25,11 @@ async def authorise(request: Request) -> Caller:
     caller = replace(await parts.keys.authenticate(_secret(request)), request_id=request.state.request_id)
     if (workspace := request.headers.get("x-cove-workspace")) is not None:
         caller = await parts.workspaces.enter(caller, workspace)
+    try:
+        parts.rates.admit(caller)
+    finally:
+        if (standing := parts.rates.standing(caller)) is not None:
+            request.state.answer_headers = standing.headers()
     version = request.headers.get("anthropic-version")
     if not version:
         raise InvalidRequest("anthropic-version: header is required")
@@ -31,7 +37,6 @@ async def authorise(request: Request) -> Caller:
         raise InvalidRequest(f'anthropic-version: "{version}" is not a valid version; use "{API_VERSIONS[-1]}"')
     if request.url.path.startswith("/v1/files") and services(request).settings.require_beta_header:
         _require_files_beta(request)
-    parts.rates.admit(caller)
     return caller
 
 

@@ -107,7 +107,9 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)["request-id"] = self.request_id
+            headers = MutableHeaders(scope=message)
+            headers["request-id"] = self.request_id
+            headers.update(self.scope["state"].get("answer_headers", {}))
         elif message["type"] == "http.response.body" and (size := len(message.get("body", b""))):
             if self.first_byte is None:
                 self.first_byte = clock.monotonic()

@@ -1,6 +1,6 @@
 """Every endpoint."""
 
-from codecove.api import batches, container_files, containers, files, health, messages, metrics, models
+from codecove.api import batches, container_files, containers, files, health, messages, metrics, models, usage
 
 ROUTES = [
     *health.ROUTES,
@@ -11,4 +11,5 @@ ROUTES = [
     *containers.ROUTES,
     *container_files.ROUTES,
     *models.ROUTES,
+    *usage.ROUTES,
 ]

@@ -18,6 +18,7 @@ from codecove.observe.metrics import Metrics
 from codecove.settings import Settings
 from codecove.store.keys import Keys
 from codecove.store.workspaces import Workspaces
+from codecove.usage.service import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Services:
     container_files: ContainerFiles
     executions: Executions
     rates: RateLimits
+    usage: Usage
     models: Models
     metrics: Metrics
     stopping: asyncio.Event

@@ -9,6 +9,7 @@ from codecove.cli.doctor import doctor
 from codecove.cli.run import run
 from codecove.cli.serve import serve
 from codecove.cli.settings import settings
+from codecove.cli.usage import usage
 
 app = typer.Typer(
     name="cove",
@@ -22,6 +23,7 @@ app.command()(serve)
 app.command()(doctor)
 app.command()(settings)
 app.command()(run)
+app.command()(usage)
 app.add_typer(files.app)
 app.add_typer(batches.app)
 app.add_typer(containers.app)

@@ -1,12 +1,9 @@
 """The containers of the workspaces: handing them to requests, and ending them when their time is over."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Self
-
-import structlog
 
 from codecove import clock
 from codecove.containers.catalogue import Catalogue, not_found
@@ -14,6 +11,7 @@ from codecove.containers.fleet import Fleet
 from codecove.containers.lease import Lease, Replaced
 from codecove.containers.policy import Expiry, OnExpired, sweep_interval
 from codecove.errors import NotFound
+from codecove.observe.chores import Chores
 from codecove.observe.observer import Observer
 from codecove.sandbox.host import SandboxHost
 from codecove.store.database import Database
@@ -25,11 +23,9 @@ _MAX_AGE = timedelta(days=30).total_seconds()
 _BEAT = 5.0
 """Seconds. What is running when the server is killed is recorded so far."""
 
-log = structlog.get_logger(__name__)
-
 
 class Containers:
-    """Gives requests their containers. An async context manager: it owns the task that expires them.
+    """Gives requests their containers. An async context manager: it owns the tasks that expire and meter them.
 
     `idle_expiry` and `max_age` are in seconds. A container expires that long after its last use, or its creation;
     then it and its files are deleted, and its row stays, so that a request which names it learns that it has
@@ -49,6 +45,7 @@ class Containers:
         now: Callable[[], datetime] = clock.now,
         observer: Observer | None = None,
     ) -> None:
+        observer = observer or Observer()
         idle = None if idle_expiry is None else timedelta(seconds=idle_expiry)
         self._expiry = Expiry(idle=idle, age=timedelta(seconds=max_age))
         self._on_expired = on_expired
@@ -58,32 +55,25 @@ class Containers:
             meter=Meter(database, now=now, minimum=timedelta(seconds=session_minimum)),
             expiry=self._expiry,
             now=now,
-            observer=observer or Observer(),
+            observer=observer,
         )
         self.catalogue = Catalogue(database, expiry=self._expiry, leased=self._fleet.leased, now=now)
         """What there is to see of them, without using them."""
         self.readiness = self._fleet.readiness
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._chores = Chores(observer.metrics)
 
     async def __aenter__(self) -> Self:
         await self._fleet.reconcile()
-        self._tasks = {
-            asyncio.create_task(
-                _forever(self.sweep, sweep_interval(self._expiry), "expiring containers"), name="expire containers"
-            ),
-            asyncio.create_task(_forever(self.beat, _BEAT, "metering"), name="meter"),
-        }
+        await self._chores.__aenter__()
+        self._chores.every(sweep_interval(self._expiry), "expire containers", self.sweep)
+        self._chores.every(_BEAT, "meter", self.beat)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        tasks, self._tasks = self._tasks, set()
-        if tasks:
-            await finish(self._close(tasks))
+        await finish(self._close())
 
-    async def _close(self, tasks: set[asyncio.Task[None]]) -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+    async def _close(self) -> None:
+        await self._chores.__aexit__()
         await self._fleet.close()
 
     @asynccontextmanager
@@ -128,19 +118,9 @@ class Containers:
         return await self._fleet.records.find_by_call(caller, call_id)
 
     async def sweep(self) -> None:
-        """Expire what is due now. A task of this object calls it all the time."""
+        """Expire what is due now. A chore of this object does it all the time."""
         await self._fleet.sweep()
 
     async def beat(self) -> None:
-        """Record what runs now. A task of this object calls it all the time."""
+        """Record what runs now. A chore of this object does it all the time."""
         await self._fleet.beat()
-
-
-async def _forever(work: Callable[[], Awaitable[None]], interval: float, name: str) -> None:
-    while True:
-        await asyncio.sleep(interval)
-        try:
-            await work()
-        except Exception:
-            # A locked database or a failing host is no reason to stop for good.
-            log.exception(f"{name} failed; trying again", seconds=interval)
