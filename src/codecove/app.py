@@ -133,18 +133,6 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
     )
 
 
-def _containers(settings: Settings, database: Database, host: LocalHost, observer: Observer) -> Containers:
-    return Containers(
-        database=database,
-        host=host,
-        idle_expiry=settings.container_idle_expiry,
-        max_age=settings.container_max_age,
-        on_expired=settings.on_expired,
-        session_minimum=settings.session_minimum,
-        observer=observer,
-    )
-
-
 def _usage(settings: Settings, database: Database, observer: Observer) -> Usage:
     prices = Prices(hour=settings.session_price, free_hours=settings.free_session_hours)
     return Usage(database, prices=prices, retention=settings.usage_retention, metrics=observer.metrics)
