@@ -36,7 +36,7 @@ class Shell:
 
     async def processes(self) -> list[str]:
         """The command lines of the user's processes."""
-        result = await self.container.run(["ps", "-u", "user", "-o", "args="], env={}, timeout=10)
+        result = await self.container.run(["ps", "-U", "user", "-o", "args="], env={}, timeout=10)
         return sorted(line for line in result.stdout.head.decode().splitlines() if not line.startswith("ps "))
 
     async def python(self, program: str, *, timeout: float = 30) -> Execution:

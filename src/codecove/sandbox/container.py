@@ -28,6 +28,7 @@ from codecove.sandbox.lifecycle import Lifecycle, State, Transition
 from codecove.sandbox.limits import Limits
 from codecove.sandbox.metering import Meter
 from codecove.sandbox.terminal import LocalTerminal, TerminalExchange, opened
+from codecove.sandbox.warm import Warmth, suits
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class LocalContainer:
         self._lifecycle = Lifecycle(begin)
         self._idle_since = begin.at
         self._attendant: asyncio.Task[None] | None = None
+        self._warmth: Warmth | None = None
 
     @property
     def id(self) -> str:
@@ -109,7 +111,8 @@ class LocalContainer:
         tail = self._limits.output_bytes // 2
         head = self._limits.output_bytes - tail
         program = self._program(argv, env, cwd)
-        payload = encode_spawn(program, head_limit=head, tail_limit=tail, has_stdin=bool(stdin))
+        warm = suits(argv, env, stdin)
+        payload = encode_spawn(program, head_limit=head, tail_limit=tail, has_stdin=bool(stdin), warm=warm)
         async with self._turn, self._awake("execution") as agent:
             began = time.monotonic()
             with self._group_errors(agent):
@@ -117,6 +120,8 @@ class LocalContainer:
             exchange = ExecutionExchange(head, tail)
             end, timed_out = await execute(agent, payload, exchange, timeout=timeout, stdin=stdin)
             self._background = end.background
+            if warm and self._warmth is not None:
+                self._warmth.used(cold=end.cold)
             with self._group_errors(agent):
                 usage = self._meter.end()
             return Execution(
@@ -189,9 +194,10 @@ class LocalContainer:
         """From asleep to waking."""
         self._go(State.WAKING, "a call")
 
-    def awake(self, connection: AgentConnection, cause: str) -> None:
+    def awake(self, connection: AgentConnection, cause: str, *, warm: bool = False) -> None:
         """It has booted or woken: calls go to this agent from now on."""
         self._connection = connection
+        self._warmth = Warmth(connection, on=warm)
         self._idle_since = time.monotonic()
         self._go(State.IDLE, cause)
         self._attendant = asyncio.create_task(self._attend(), name=f"attend {self._id}")
@@ -205,6 +211,11 @@ class LocalContainer:
         self._cgroup.thaw()
         await self._dismiss_attendant()
         return self._agent
+
+    async def end_warm_interpreter(self) -> None:
+        """Nothing of it is to be kept with the processes. Raises `ContainerUnavailable`."""
+        if self._warmth is not None:
+            await self._warmth.end()
 
     def asleep(self, cause: str) -> None:
         """All of it has ended but its files."""
@@ -231,6 +242,8 @@ class LocalContainer:
         if self._attendant is not None:
             self._attendant.cancel()
             await asyncio.wait([self._attendant])
+        if self._warmth is not None:
+            await self._warmth.stop_starting()
 
     @property
     def _agent(self) -> AgentConnection:
@@ -296,7 +309,11 @@ class LocalContainer:
             while not self._lifecycle.is_over:
                 await asyncio.sleep(memory.INTERVAL)
                 await self._watch_memory()
-                if self._freeze_if_idle():
+                if self._is_due_to_freeze and self._warmth is not None:
+                    await self._warmth.give_up_unused()
+                if self._is_due_to_freeze:
+                    self._cgroup.freeze()
+                    self._go(State.FROZEN, "idle")
                     return
         except ContainerUnavailable as error:
             _log.info("%s: %s", self._id, error)
@@ -309,11 +326,10 @@ class LocalContainer:
         pid = await self._agent.ask(Request.KILL_BIGGEST, b"", VictimExchange())
         _log.info("%s: %d MiB in use, killed process %d inside", self._id, in_use >> 20, pid)
 
-    def _freeze_if_idle(self) -> bool:
+    @property
+    def _is_due_to_freeze(self) -> bool:
+        if self._warmth is not None and self._warmth.is_starting:
+            return False
         patience = FREEZE_BACKGROUND_SECONDS if self._background else FREEZE_SECONDS
         last = self._lifecycle.last
-        if last.state is not State.IDLE or time.monotonic() - last.at < patience:
-            return False
-        self._cgroup.freeze()
-        self._go(State.FROZEN, "idle")
-        return True
+        return last.state is State.IDLE and time.monotonic() - last.at >= patience

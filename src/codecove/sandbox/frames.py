@@ -31,6 +31,7 @@ class Request(IntEnum):
     STDIN = 2
     KILL = 3
     KILL_BIGGEST = 4
+    WARM = 5
     TERMINAL = 8
     TERMINAL_INPUT = 9
     TERMINAL_ROOM = 10
@@ -98,6 +99,8 @@ class Exit:
     out_of_memory: bool
     background: bool
     """Whether processes of the user are still there."""
+    cold: bool
+    """Whether a warm interpreter was asked for, and none was ready."""
     dropped_stdout: int
     dropped_stderr: int
 
@@ -160,9 +163,9 @@ def encode_string(text: str) -> bytes:
     return raw + b"\0"
 
 
-def encode_spawn(program: Program, *, head_limit: int, tail_limit: int, has_stdin: bool) -> bytes:
-    """The payload of SPAWN."""
-    return struct.pack("<IIB", head_limit, tail_limit, has_stdin) + _encode_program(program)
+def encode_spawn(program: Program, *, head_limit: int, tail_limit: int, has_stdin: bool, warm: bool) -> bytes:
+    """The payload of SPAWN. `warm`: in the warm interpreter, if one is ready."""
+    return struct.pack("<IIB", head_limit, tail_limit, has_stdin | warm << 1) + _encode_program(program)
 
 
 def encode_terminal(program: Program, *, room: int, rows: int, columns: int) -> bytes:
@@ -176,9 +179,14 @@ def encode_resize(terminal: int, rows: int, columns: int) -> bytes:
 
 
 def _encode_program(program: Program) -> bytes:
-    environment = [f"{name}={value}" for name, value in program.environment.items()]
-    parts = [struct.pack("<QI", program.address_space, program.processes), encode_string(program.cwd)]
-    for strings in (program.argv, environment):
+    limits = struct.pack("<QI", program.address_space, program.processes)
+    return limits + encode_string(program.cwd) + encode_command(program.argv, program.environment)
+
+
+def encode_command(argv: Sequence[str], environment: Mapping[str, str]) -> bytes:
+    """The payload of WARM, and the end of those that start a program."""
+    parts = []
+    for strings in (argv, [f"{name}={value}" for name, value in environment.items()]):
         parts.append(struct.pack("<I", len(strings)))
         parts.extend(encode_string(string) for string in strings)
     return b"".join(parts)
@@ -238,6 +246,6 @@ def decode_exit(payload: bytes) -> Exit:
     if len(payload) != _EXIT.size:
         raise ProtocolError(f"exit of {len(payload)} bytes")
     wait_status, flags, dropped_stdout, dropped_stderr = _EXIT.unpack(payload)
-    if flags & ~3 or not 0 <= wait_status <= 0xFFFF:
+    if flags & ~7 or not 0 <= wait_status <= 0xFFFF:
         raise ProtocolError("bad exit")
-    return Exit(wait_status, bool(flags & 1), bool(flags & 2), dropped_stdout, dropped_stderr)
+    return Exit(wait_status, bool(flags & 1), bool(flags & 2), bool(flags & 4), dropped_stdout, dropped_stderr)

@@ -17,7 +17,7 @@ from codecove.sandbox.host import HOME, INPUT_ROOT, OUTPUT_ROOT, WORKING_DIRECTO
 USER_ID = 1000
 _SOURCES = Path(__file__).parent
 _FLAGS = ("-std=gnu11", "-static", "-Os", "-Wall", "-Wextra", "-Werror")
-_FORMAT = "2"
+_FORMAT = "3"
 """Changes when the layer is made differently from the same sources."""
 
 _DIRECTORIES: Sequence[tuple[str, int, int]] = (
@@ -75,7 +75,7 @@ def build(directory: Path, rootfs: Path) -> Built:
     """
     accounts = {name: _with_user(rootfs, name, entry) for name, entry in _ACCOUNTS.items()}
     digest = hashlib.sha256("\0".join([_FORMAT, *_FLAGS, *accounts.values()]).encode())
-    for source in sorted(_SOURCES.glob("*/*.[ch]")):
+    for source in sorted([*_SOURCES.glob("*/*.[ch]"), *_SOURCES.glob("guest/*.py")]):
         digest.update(source.read_bytes())
     built = Built(directory / f"guest-{digest.hexdigest()[:16]}")
     if built.directory.exists():
@@ -88,6 +88,8 @@ def build(directory: Path, rootfs: Path) -> Built:
         for path, text in {**_FILES, **accounts}.items():
             (made.layer / path).write_text(text)
         (made.layer / ".codecove/link").symlink_to("agent")  # the agent asks the runtime for its attributes
+        for source in _SOURCES.glob("guest/*.py"):
+            shutil.copyfile(source, made.layer / ".codecove" / source.name)
         _compile(made.layer / AGENT_PATH.lstrip("/"), *_SOURCES.glob("guest/*.c"))
         for program in (made.reaper, made.idmap):
             _compile(program, _SOURCES / f"native/{program.name}.c")

@@ -161,6 +161,7 @@ class Resident:
             return f"{self._ground.runtime.name} can't keep processes"
         if layer.free_bytes(self._site.directory) < DISK_RESERVE_BYTES + self._site.cgroup.memory_in_use():
             return "the host's disk had no room for its processes"
+        await self.container.end_warm_interpreter()
         return None if await connection.is_quiet() else "a request was still on its way"
 
     async def _restore(self) -> tuple[AgentConnection | None, str]:

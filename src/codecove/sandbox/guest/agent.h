@@ -41,6 +41,8 @@ void feed(uint32_t id, const uint8_t *bytes, size_t size);
 void stop(uint32_t id);
 void kill_biggest(uint32_t id);
 void reap(void);
+void ended(pid_t, int status); /* of the execution, if that is its process */
+char **take_strings(struct reader *); /* the array is the caller's to free */
 bool has_user_processes(void);
 void look_around(void); /* to be called now and then while the user has processes */
 size_t execution_poll(struct pollfd *, size_t room);
@@ -67,6 +69,7 @@ struct program {
     uint64_t address_space;
     uint32_t processes;
     gid_t tag;
+    int socket; /* if there is one: it starts as root, with this as descriptor 3 */
 };
 /* Takes limits, working directory, arguments and environment from a frame, and gives it a tag of its own. */
 void take_program(struct program *, struct reader *);
@@ -83,6 +86,7 @@ int set_filter(void); /* for the calling process and all it starts; 0, or -1 and
 long milliseconds(void); /* of a clock that never goes back */
 void kill_tagged(gid_t tag);
 void signal_tagged(gid_t tag, int number);
+uint32_t count_user_processes(void); /* or those that are ending */
 /* A fork bomb in the background fills the process limit to the brim and leaves the next execution neither processes nor
  * time. If the user's processes are nearly `limit`, most of them without this tag: kill all that do not have it. */
 void make_room(gid_t tag, uint32_t limit);
@@ -92,6 +96,17 @@ struct process {
     gid_t tag;
 };
 struct process kill_biggest_process(void); /* pid 0: the user has none */
+
+/* warm.c */
+void warm_up(uint32_t id, struct reader *);
+pid_t cool_down(void); /* ends the warm interpreter. What it was, 0 if there was none */
+/* Has the waiting fork become the program, the rest of a SPAWN's payload. Returns its pid, 0 if there is none. */
+pid_t hand_over(const struct reader *program, gid_t tag, const int stdio[3]);
+bool is_warm(void);
+uint32_t warm_processes(void);
+int warm_socket(void); /* to be polled; -1: none */
+void warm_ready(void);
+bool warm_reaped(pid_t); /* whether that was one of them */
 
 /* files.c */
 void as_user(void);

@@ -22,7 +22,7 @@ struct stream {
 };
 
 static struct {
-    bool running, exited, out_of_memory;
+    bool running, exited, out_of_memory, cold;
     uint32_t id;
     pid_t pid;
     gid_t tag;
@@ -106,6 +106,7 @@ static void finish_stream(struct stream *stream) {
 
 bool has_user_processes(void) {
     /* Every process the user has descends from a child of ours, as we are the first process. */
+    if (is_warm()) return current.running || count_user_processes() > 0;
     siginfo_t none = {0};
     return waitid(P_ALL, 0, &none, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
@@ -122,17 +123,22 @@ static void finish(void) {
     finish_stream(&current.out);
     finish_stream(&current.err);
     current.running = false;
-    send_exit(current.id, current.status, current.out_of_memory ? EXIT_OUT_OF_MEMORY : 0, current.out.dropped,
-              current.err.dropped);
+    uint8_t flags = (current.out_of_memory ? EXIT_OUT_OF_MEMORY : 0) | (current.cold ? EXIT_COLD : 0);
+    send_exit(current.id, current.status, flags, current.out.dropped, current.err.dropped);
+}
+
+void ended(pid_t pid, int status) {
+    if (!current.running || pid != current.pid) return;
+    current.status = status;
+    current.exited = true;
 }
 
 void reap(void) {
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        if (warm_reaped(pid)) continue;
         terminal_ended(pid, status);
-        if (!current.running || pid != current.pid) continue;
-        current.status = status;
-        current.exited = true;
+        ended(pid, status);
     }
     if (current.running && current.exited) finish();
 }
@@ -160,7 +166,8 @@ static int open_input(bool wanted, int *ours) {
 void spawn(uint32_t id, struct reader *rest) {
     if (current.running) give_up("a second execution");
     uint32_t head = take_u32(rest), tail = take_u32(rest);
-    bool has_input = take_u8(rest) != 0;
+    uint8_t flags = take_u8(rest);
+    const struct reader handed = *rest;
     struct program program = {.terminal = false};
     take_program(&program, rest);
 
@@ -170,11 +177,13 @@ void spawn(uint32_t id, struct reader *rest) {
     look_around();
     current.exited = current.out_of_memory = current.pending_done = false;
     current.pending_size = current.pending_at = 0;
-    program.stdio[0] = open_input(has_input, &current.input);
+    program.stdio[0] = open_input((flags & SPAWN_HAS_STDIN) != 0, &current.input);
     open_stream(&current.out, &program.stdio[1], HEAD_STDOUT, head, tail);
     open_stream(&current.err, &program.stdio[2], HEAD_STDERR, head, tail);
     int failure;
-    current.pid = start(&program, &failure);
+    current.pid = (flags & SPAWN_WARM) != 0 ? hand_over(&handed, program.tag, program.stdio) : 0;
+    current.cold = (flags & SPAWN_WARM) != 0 && current.pid == 0;
+    if (current.pid == 0) current.pid = start(&program, &failure);
     for (int i = 0; i < 3; i++) close(program.stdio[i]);
     free_program(&program);
     current.running = true;
@@ -213,6 +222,7 @@ void feed(uint32_t id, const uint8_t *bytes, size_t size) {
 
 void stop(uint32_t id) {
     if (stop_terminal(id) || !current.running || id != current.id) return; /* its EXIT is on the way */
+    kill(current.pid, SIGKILL); /* it may not have its tag yet */
     kill_tagged(current.tag);
     reap();
 }
@@ -222,7 +232,8 @@ void look_around(void) {
 }
 
 void kill_biggest(uint32_t id) {
-    struct process victim = kill_biggest_process();
+    struct process victim = {cool_down(), 0, 0}; /* what is only there for speed goes first */
+    if (victim.pid == 0) victim = kill_biggest_process();
     if (victim.pid > 0 && current.running && victim.tag == current.tag) current.out_of_memory = true;
     uint8_t payload[12];
     put_u64(put_u32(payload, (uint32_t)victim.pid), victim.resident);
@@ -231,6 +242,7 @@ void kill_biggest(uint32_t id) {
 
 size_t execution_poll(struct pollfd *polled, size_t room) {
     size_t count = 0;
+    if (warm_socket() >= 0) polled[count++] = (struct pollfd){warm_socket(), POLLIN, 0};
     if (current.running) {
         if (current.out.fd >= 0) polled[count++] = (struct pollfd){current.out.fd, POLLIN, 0};
         if (current.err.fd >= 0) polled[count++] = (struct pollfd){current.err.fd, POLLIN, 0};
@@ -258,6 +270,7 @@ void execution_ready(const struct pollfd *polled, size_t count) {
         if (current.running && polled[i].fd == current.out.fd) pump(&current.out);
         else if (current.running && polled[i].fd == current.err.fd) pump(&current.err);
         else if (current.running && polled[i].fd == current.input) push_input();
+        else if (polled[i].fd == warm_socket()) warm_ready();
         else drain_left_open(polled[i].fd);
     }
 }

@@ -106,18 +106,19 @@ static void kill_selected(gid_t tag, bool other) {
 
 void kill_tagged(gid_t tag) { kill_selected(tag, false); }
 
-static uint32_t count_processes(void) {
+uint32_t count_user_processes(void) {
     DIR *directory = opendir("/proc");
     if (directory == NULL) give_up("no /proc");
     uint32_t count = 0;
     for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
         count += entry->d_name[0] >= '1' && entry->d_name[0] <= '9';
     closedir(directory);
-    return count - 1; /* without ourselves */
+    uint32_t ours = 1 + warm_processes();
+    return count > ours ? count - ours : 0;
 }
 
 void make_room(gid_t tag, uint32_t limit) {
-    if (count_processes() < limit - limit / 8) return;
+    if (count_user_processes() < limit - limit / 8) return;
     struct selection earlier = {tag, true, 0};
     hold_still();
     visit(count_one, &earlier);

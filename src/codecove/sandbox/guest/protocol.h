@@ -27,7 +27,7 @@ enum {
 
 /* Host to agent. */
 enum {
-    /* u32 head limit, u32 tail limit, u8 has stdin, u64 address space in bytes, u32 processes, string cwd, u32 count,
+    /* u32 head limit, u32 tail limit, u8 flags (SPAWN_*), u64 address space in bytes, u32 processes, string cwd, u32 count,
      * count strings of argv, u32 count, count strings of the environment.
      * Answered by HEAD*, TAIL*, EXIT; or by ERROR when it could not be started. */
     SPAWN = 1,
@@ -38,7 +38,10 @@ enum {
     KILL = 3,
     /* Kill the user's biggest process. Answered by VICTIM. */
     KILL_BIGGEST = 4,
-    /* u32 room, u32 rows, u32 columns, and what SPAWN has from the address space on, without `has stdin`. A program on
+    /* u32 count, count strings of argv, u32 count, count strings of the environment: start the warm interpreter.
+     * Without arguments: end it. Answered by DONE when a fork of it is ready, or it has ended; or by ERROR. */
+    WARM = 5,
+    /* u32 room, u32 rows, u32 columns, and what SPAWN has from the address space on. A program on
      * a terminal of its own, beside executions and other terminals. Answered by DONE, TERMINAL_OUTPUT*, at most `room`
      * bytes in all until the host makes more, and EXIT; or by ERROR when there is no terminal (EAGAIN: too many). */
     TERMINAL = 8,
@@ -91,8 +94,14 @@ enum {
 };
 
 enum {
+    SPAWN_HAS_STDIN = 1,
+    SPAWN_WARM = 2, /* in the warm interpreter, if one is ready */
+};
+
+enum {
     EXIT_OUT_OF_MEMORY = 1, /* KILL_BIGGEST hit a process of this execution */
     EXIT_BACKGROUND = 2,    /* processes of the user are still there */
+    EXIT_COLD = 4,          /* SPAWN_WARM was asked for, and there was none */
 };
 
 #endif

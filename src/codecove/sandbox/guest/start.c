@@ -18,7 +18,7 @@ enum { MAX_ARGUMENTS = 1 << 16 };
 
 static uint32_t started;
 
-static char **take_strings(struct reader *rest) {
+char **take_strings(struct reader *rest) {
     uint32_t count = take_u32(rest);
     if (count > MAX_ARGUMENTS) give_up("too many strings");
     char **strings = calloc(count + 1, sizeof *strings);
@@ -115,9 +115,13 @@ static _Noreturn void child(const struct program *program) {
         if (dup2(program->stdio[fd], fd) < 0) fail("dup2");
     if (program->terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0) fail("controlling terminal");
     be_first_to_die();
-    limit(RLIMIT_NPROC, program->processes);
-    limit(RLIMIT_AS, program->address_space);
-    become_user(program->tag);
+    if (program->socket > 0) {
+        if (dup2(program->socket, 3) < 0 || fcntl(3, F_SETFD, 0) != 0) fail("socket");
+    } else {
+        limit(RLIMIT_NPROC, program->processes);
+        limit(RLIMIT_AS, program->address_space);
+        become_user(program->tag);
+    }
     if (set_filter() != 0) fail("seccomp");
     sigset_t none;
     sigemptyset(&none);
