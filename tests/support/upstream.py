@@ -5,7 +5,7 @@ import contextlib
 import json
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,11 +45,13 @@ class RecordedRequest:
 class ScriptedUpstream:
     """Plays the turns of a script, one for each request, and refuses what the hosted service would refuse.
 
-    Every refusal is kept in `violations`: the `upstream` fixture fails the test that caused one.
+    Every refusal is kept in `violations`: the `upstream` fixture fails the test that caused one. With `answer` there is
+    no script: it is asked for the step of each request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[Json], Step] | None = None) -> None:
         self.url = ""
+        self._answer_to = answer
         self.requests: list[RecordedRequest] = []
         self.violations: list[str] = []
         self.abandoned = 0
@@ -97,10 +99,13 @@ class ScriptedUpstream:
         body, refusal = await self._receive(request, counting=False)
         if refusal is not None:
             return refusal
-        if not self._steps:
+        if self._answer_to is not None:
+            step = self._answer_to(body)
+        elif self._steps:
+            step = self._steps.popleft()
+        else:
             self.violations.append("a request came after the script's end")
             return _error(500, "api_error", "the script has ended")
-        step = self._steps.popleft()
         if step.delay:
             await asyncio.sleep(step.delay)
         if isinstance(step, Refusal):

@@ -1,0 +1,140 @@
+"""Connections cut at a random byte, on either side of the server: nothing leaks, and it answers the next request."""
+
+import asyncio
+import json
+import random
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.e2e.conftest import body
+from tests.support.cutting import Cut, CuttingProxy, cutting
+from tests.support.script import Json, Step, Turn, bash, edit, say, think
+from tests.support.server import Server, started
+from tests.support.sse import check_order, read_events
+from tests.support.upstream import ScriptedUpstream, running
+
+# About what goes over a connection: a cut may also come later than the last byte.
+REQUEST_BYTES, ANSWER_BYTES = 1500, 12_000
+EXPIRING = {"COVE_CONTAINER_IDLE_EXPIRY": "2"}
+TURNS = [
+    Turn([think("I think.", "c2ln"), say("I run it. "), bash("echo out; echo err >&2")], chunk=20),
+    Turn([edit(command="create", path="/tmp/a", file_text="x\n" * 50), bash("cat /tmp/a")], chunk=20),
+    Turn([say("That is all. " * 5)], chunk=20),
+]
+
+pytestmark = pytest.mark.sandbox
+
+
+def answer(request: Json) -> Step:
+    """The turn that follows, for conversations that are cut anywhere."""
+    return TURNS[min(sum(message["role"] == "assistant" for message in request["messages"]), 2)]
+
+
+@asynccontextmanager
+async def site() -> AsyncIterator[tuple[Server, CuttingProxy, CuttingProxy]]:
+    """A server, a proxy between it and its clients, and one between it and the model."""
+    with running(ScriptedUpstream(answer)) as upstream:
+        async with cutting(upstream.url) as behind:
+            context = started({"COVE_UPSTREAM_URL": behind.url, "COVE_UPSTREAM_API_KEY": "upstream-key"} | EXPIRING)
+            server = await asyncio.to_thread(context.__enter__)
+            try:
+                async with cutting(server.url) as before:
+                    yield server, before, behind
+            finally:
+                # Checks that no process, mount, loop device or cgroup is left.
+                await asyncio.to_thread(context.__exit__, None, None, None)
+        assert upstream.violations == []
+
+
+class Census:
+    """What a server holds: descriptors, processes of sandboxes, containers, requests."""
+
+    def __init__(self, server: Server, http: httpx2.AsyncClient) -> None:
+        assert server.process is not None
+        self._process = Path(f"/proc/{server.process.pid}")
+        self._http = http
+
+    async def settled(self) -> dict[str, int]:
+        """The counts once every container has expired and every other request has ended."""
+        async with asyncio.timeout(30):
+            while (found := await self._take())["requests"] > 1 or found["containers"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+        return found
+
+    async def _take(self) -> dict[str, int]:
+        running = (await self._http.get("/v1/containers", params={"state": "running", "limit": 100})).json()
+        metrics = (await self._http.get("/metrics")).text
+        requests = re.search(r"^codecove_http_requests_running (\S+)", metrics, re.MULTILINE)
+        assert requests is not None
+        return {
+            "containers": len(running["data"]),
+            "requests": int(float(requests[1])),
+            "descriptors": len(list((self._process / "fd").iterdir())),
+            "children": len((self._process / "task" / self._process.name / "children").read_text().split()),
+        }
+
+
+def client_of(server: Server, url: str) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(base_url=url, headers=server.headers, timeout=60, trust_env=False)
+
+
+async def ask(http: httpx2.AsyncClient, *, stream: bool) -> str:
+    """What came of one request: `whole`, `error` or `cut`. Anything else that a client could see is a failure."""
+    try:
+        got = await http.post("/v1/messages", json=body(stream=stream))
+        text = got.text
+    except httpx2.HTTPError:
+        return "cut"
+    if got.status_code != 200:
+        assert got.json()["type"] == "error"
+        assert got.status_code in (502, 504, 529), text
+        return "error"
+    if not stream:
+        assert json.loads(text)["stop_reason"] == "end_turn"
+        return "whole"
+    if "content-length" not in got.headers and not text.endswith("\n\n"):
+        return "cut"
+    events = list(read_events(text.split("\n")))
+    if events[-1]["type"] == "error":
+        return "error"
+    if events[-1]["type"] != "message_stop":
+        return "cut"
+    check_order(events)
+    return "whole"
+
+
+@pytest.mark.parametrize("rounds", [20, pytest.param(200, marks=pytest.mark.soak)])
+async def test_a_connection_cut_at_any_byte_leaks_nothing(rounds: int) -> None:
+    chance = random.Random(rounds)
+
+    def cut() -> Cut:
+        direction = chance.choice(("request", "answer", "answer", "answer"))
+        most = REQUEST_BYTES if direction == "request" else ANSWER_BYTES
+        return Cut(direction, chance.randrange(most), chance.choice(("reset", "end")))
+
+    async with site() as (server, before, behind):
+        async with client_of(server, server.url) as direct:
+            assert await ask(direct, stream=True) == "whole"
+            census = Census(server, direct)
+            at_first = await census.settled()
+            outcomes = {"whole": 0, "error": 0, "cut": 0}
+            for number in range(rounds):
+                side = before if number % 2 else behind
+                side.next_cut = cut
+                # A connection of its own for each request, or a cut one would be chosen again.
+                async with client_of(server, before.url) as http:
+                    outcomes[await ask(http, stream=chance.random() < 0.7)] += 1
+                side.next_cut = lambda: None
+                if number % 10 == 9:
+                    assert await ask(direct, stream=False) == "whole"
+            assert before.cuts + behind.cuts > rounds / 3, "hardly anything was cut"
+            assert outcomes["whole"] < rounds
+            at_last = await census.settled()
+        assert "Traceback" not in (server.process.log if server.process else "")
+    for what, count in at_first.items():
+        assert at_last[what] <= count + (3 if what == "descriptors" else 0), f"{what}: {at_first} → {at_last}"
