@@ -6,16 +6,19 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+Direction = Literal["request", "answer"]
+Kind = Literal["reset", "end"]
+
 
 @dataclass(frozen=True)
 class Cut:
     """Where a connection breaks, and how."""
 
-    direction: Literal["request", "answer"]
+    direction: Direction
     """Whose bytes are counted: those of the side that connected, or the other's."""
     after: int
     """Bytes that still get through."""
-    kind: Literal["reset", "end"]
+    kind: Kind
     """reset: both sides get a RST. end: both sides get an orderly FIN in the middle."""
 
 
@@ -84,7 +87,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limi
     return True
 
 
-def _break(writer: asyncio.StreamWriter, kind: Literal["reset", "end"]) -> None:
+def _break(writer: asyncio.StreamWriter, kind: Kind) -> None:
     if kind == "reset":
         writer.transport.abort()
     elif not writer.is_closing():
