@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 CLEAN := env $(shell env | sed -n 's/^\(ANTHROPIC_[A-Za-z0-9_]*\)=.*/-u \1/p')
 ARGS ?=
 
-.PHONY: help setup setup-tests demo serve test test-llama soak bench bench-peers lint lock image clean
+.PHONY: help setup setup-tests demo serve test test-llama soak bench bench-peers test-cgroup2 lint lock image clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -30,6 +30,9 @@ test: setup-tests ## all tests but the long ones and those with a real model
 
 test-llama: setup-tests ## the tests with a real local model; downloads 160 MB the first time
 	@$(CLEAN) $(PYTHON) -m pytest -m llama tests/messages $(ARGS)
+
+test-cgroup2: setup-tests ## the sandbox under control groups of version 2, in an emulated machine; takes long
+	@scripts/vm.sh scripts/vm-tests.sh $(ARGS)
 
 soak: setup-tests ## the long tests: storms, soaks, load
 	@$(CLEAN) $(PYTHON) -m pytest -m soak --timeout 0 $(ARGS)

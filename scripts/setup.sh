@@ -2,7 +2,7 @@
 # Set up everything that codecove needs here: system packages, the virtual environment in .venv, the sandbox image.
 # Run again, it does only what is missing. `make setup`, and all targets that need it, call it.
 #
-#   scripts/setup.sh [--tests]     --tests: also what only the tests need (Node.js, PostgreSQL)
+#   scripts/setup.sh [--tests]     --tests: also what only the tests need (Node.js, PostgreSQL, runc)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -55,6 +55,7 @@ missing_packages() {
     command -v mount >/dev/null || echo mount
     command -v zstd >/dev/null || echo zstd
     if [ "$tests" = yes ]; then
+        command -v runc >/dev/null || [ -x /usr/sbin/runc ] || echo runc
         command -v node >/dev/null || echo nodejs
         command -v npm >/dev/null || echo npm
         ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || echo postgresql

@@ -47,7 +47,11 @@ def new_name() -> str:
     return next(_names)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", params=["runsc", "crun"])
+# runc does the same as crun with the same bundle: `make test` has a short form of it in test_runtimes.py.
+RUNTIMES = ["runsc", "crun", pytest.param("runc", marks=pytest.mark.soak)]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=RUNTIMES)
 async def host(
     request: pytest.FixtureRequest, image: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[LocalHost]:

@@ -44,7 +44,7 @@ def traces(host: LocalHost) -> Traces:
     statuses = []
     for path in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError):
-            statuses.append(path.read_text())
+            statuses.append(path.read_text(errors="replace"))
     directory = host.directory
     return Traces(
         children=sum(is_child(status) for status in statuses),

@@ -90,7 +90,10 @@ async def test_its_processes_live_on_under_gvisor_and_its_record_says_so(own_she
         await sleep(own_shell)
         await own_shell.host.get(own_shell.container.id)
         if not kept:
-            assert own_shell.container.last.cause == "woke with its files only: crun can't keep processes"
+            assert (
+                own_shell.container.last.cause
+                == f"woke with its files only: {own_shell.host._config.runtime} can't keep processes"
+            )
             assert await own_shell.processes() == []
             break
         assert own_shell.container.last.cause == "woke with its processes"

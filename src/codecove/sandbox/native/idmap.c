@@ -38,12 +38,13 @@ static int user_namespace(const char *base, const char *count) {
     pid_t pid = fork();
     if (pid < 0) fail("fork");
     if (pid == 0) {
-        if (unshare(CLONE_NEWUSER) != 0 || write(ready[1], "", 1) != 1) _exit(1);
+        byte = (char)(unshare(CLONE_NEWUSER) != 0 ? errno : 0);
+        if (write(ready[1], &byte, 1) != 1 || byte != 0) _exit(1);
         pause();
         _exit(0);
     }
     close(ready[1]);
-    if (read(ready[0], &byte, 1) != 1) fail("user namespace");
+    if (read(ready[0], &byte, 1) != 1 || (errno = byte) != 0) fail("user namespace");
     snprintf(map, sizeof map, "0 %.20s %.20s", base, count);
     write_map(pid, "uid_map", map);
     write_map(pid, "gid_map", map);
