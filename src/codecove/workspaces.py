@@ -40,7 +40,7 @@ class Caller:
     """The workspace's."""
     key_quotas: Quotas = Quotas()
     request_id: str | None = None
-    """`req_…`; what runs for it is recorded under it."""
+    """`req_…`, of a batch `msgbatch_…`; what runs for it is recorded under it."""
 
     @property
     def limits(self) -> tuple[tuple[str, str, Quotas], ...]:

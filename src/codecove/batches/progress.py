@@ -247,4 +247,5 @@ def _caller(batch: BatchRow, key: KeyRow, workspace: WorkspaceRow) -> Caller:
         role=key.role,
         quotas=quotas_of(workspace),
         key_quotas=quotas_of(key),
+        request_id=batch.id,
     )
