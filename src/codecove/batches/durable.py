@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 
 from codecove.store.address import Address
 from codecove.store.finish import finish
@@ -50,6 +50,7 @@ class DurableQueue:
         self._opening = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._workflow: Any = None
+        self._engine: Engine | None = None
 
     async def put(self, batch_id: str, workspace_id: str, size: int) -> None:
         """Queue a batch of `size` requests. What is in the queue already, or has run, is not queued again."""
@@ -66,7 +67,7 @@ class DurableQueue:
         async with self._opening:
             loop, self._loop = self._loop, None
             if loop is not None:
-                await finish(asyncio.to_thread(_shut_down))
+                await finish(asyncio.to_thread(self._stop))
 
     async def _open(self) -> None:
         """Open it when it is first needed: most servers never have a batch, and it costs half a second."""
@@ -77,7 +78,9 @@ class DurableQueue:
 
     def _start(self) -> None:
         # Before it is imported: with a handler there it adds none of its own, and its lines come to ours.
-        logging.getLogger("dbos").addHandler(logging.NullHandler())
+        log = logging.getLogger("dbos")
+        log.addHandler(logging.NullHandler())
+        log.addFilter(_is_no_suspension)
         from dbos import DBOS  # noqa: PLC0415  # see `_open`
 
         async def run_slice(batch_id: str, first: int, end: int) -> None:
@@ -96,6 +99,13 @@ class DurableQueue:
             polling_interval_sec=_POLL_SECONDS,
             on_conflict="always_update",
         )
+
+    def _stop(self) -> None:
+        from dbos import DBOS  # noqa: PLC0415
+
+        DBOS.destroy(destroy_registry=True)
+        if self._engine is not None:
+            self._engine.dispose()
 
     def _config(self) -> "DBOSConfig":
         config: DBOSConfig = {
@@ -117,7 +127,8 @@ class DurableQueue:
         else:
             url = self._address.blocking()
             config["system_database_url"] = url.render_as_string(hide_password=False)
-            config["system_database_engine"] = create_engine(url, pool_size=_CONNECTIONS, max_overflow=0)
+            self._engine = create_engine(url, pool_size=_CONNECTIONS, max_overflow=0)
+            config["system_database_engine"] = self._engine
         return config
 
     def _put(self, batch_id: str, workspace_id: str, size: int) -> None:
@@ -145,10 +156,9 @@ def _remove(batches: Mapping[str, int]) -> None:
         DBOS.delete_workflows([_slice_id(batch_id, number) for number in range(len(slices(size)))])
 
 
-def _shut_down() -> None:
-    from dbos import DBOS  # noqa: PLC0415
-
-    DBOS.destroy(destroy_registry=True)
+def _is_no_suspension(record: logging.LogRecord) -> bool:
+    """It warns of every workflow that is cancelled, which is how a server that stops leaves them to the next one."""
+    return not record.getMessage().startswith("Asyncio task cancelled")
 
 
 async def _awaited(work: Awaitable[None]) -> None:

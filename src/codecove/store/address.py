@@ -42,7 +42,7 @@ class Address:
                 **({"host": given["host"]} if str(given["host"]).startswith("/") else {}),
                 "sslmode": ssl or "disable",
                 # Otherwise it would look for passwords in the home directory.
-                "passfile": "/dev/null",
+                "passfile": "/nonexistent",
                 "connect_timeout": str(int(_CONNECT_SECONDS)),
                 "application_name": "codecove-batches",
             },
