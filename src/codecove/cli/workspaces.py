@@ -1,4 +1,4 @@
-"""cove workspaces: make, show and list workspaces, and say what each may use. Works while the server runs."""
+"""cove workspaces: make, show, change and delete workspaces. Works while the server runs."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -15,7 +15,7 @@ from codecove.workspaces import Quotas
 
 app = typer.Typer(
     name="workspaces",
-    help="Make, show and list workspaces, and say what each may use. Files, containers and keys belong to one.",
+    help="Make, show, change and delete workspaces. Files, containers and keys belong to one.",
     no_args_is_help=True,
 )
 
@@ -54,6 +54,29 @@ def show(workspace: _Named, data_dir: DataDir = None) -> None:
 def set_quotas(change: Change, workspace: _Named, data_dir: DataDir = None) -> None:
     """Change the quotas that are given, from now on, also for a server that runs."""
     _show([with_database(data_dir, lambda database: Workspaces(database).set_quotas(workspace, change))])
+
+
+@app.command()
+def rename(
+    workspace: _Named, name: Annotated[str, typer.Argument(help="The new name.")], data_dir: DataDir = None
+) -> None:
+    """Give a workspace another name. Its id, and all that belongs to it, stay as they are."""
+    _show([with_database(data_dir, lambda database: Workspaces(database).rename(workspace, name))])
+
+
+@app.command()
+def delete(
+    workspace: _Named,
+    force: Annotated[bool, typer.Option("--force", help="Also one that has containers or files.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Delete a workspace with its containers, its files and its keys.
+
+    The keys are useless at once; containers and files go within a minute, or when the server starts. What it has used
+    stays on record.
+    """
+    deleted = with_database(data_dir, lambda database: Workspaces(database).delete(workspace, force=force))
+    typer.echo(f"Workspace {deleted.id} ({deleted.name}) is deleted.")
 
 
 def _show(workspaces: Sequence[Workspace]) -> None:

@@ -15,7 +15,14 @@ from codecove.containers.policy import Expiry, Times, due
 from codecove.store.audit import note
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
-from codecove.store.tables import CallRow, ContainerEventRow, ContainerFileRow, ContainerRow, ContainerState
+from codecove.store.tables import (
+    CallRow,
+    ContainerEventRow,
+    ContainerFileRow,
+    ContainerRow,
+    ContainerState,
+    WorkspaceRow,
+)
 from codecove.workspaces import Caller
 
 
@@ -104,21 +111,26 @@ class Records:
 
     @to_the_end
     async def expire_due(self, leased: Collection[str], now: datetime) -> list[str]:
-        """Expire what is due; returns the ids."""
+        """Expire what is due, and what belongs to a workspace that was deleted; returns the ids."""
         async with self._database.write() as session:
-            rows = await session.scalars(
-                select(ContainerRow)
+            found = await session.execute(
+                select(ContainerRow, WorkspaceRow.deleted_at)
+                .join(WorkspaceRow, WorkspaceRow.id == ContainerRow.workspace_id)
                 .where(ContainerRow.state == "running")
                 .order_by(ContainerRow.id)
-                .with_for_update(key_share=True)
+                .with_for_update(key_share=True, of=ContainerRow)
             )
+            rows = found.all()
             # `leased` is read inside the transaction: a request writes before it lets go of a container, so one
             # that is no longer in `leased` has its last activity in the rows just read.
-            running = {row.id: _times(row) for row in rows}
+            running = {row.id: _times(row) for row, _ in rows}
             expired = due(running.items(), leased=leased, expiry=self.expiry, now=now)
-            for container_id in expired:
-                await _end(session, container_id, "expired", self.expiry.reason(running[container_id]), now)
-            return expired
+            reasons = {container_id: self.expiry.reason(running[container_id]) for container_id in expired}
+            orphans = [row.id for row, deleted_at in rows if deleted_at is not None and row.id not in leased]
+            reasons |= dict.fromkeys(orphans, "its workspace was deleted")
+            for container_id in sorted(reasons):
+                await _end(session, container_id, "expired", reasons[container_id], now)
+            return list(reasons)
 
     @to_the_end
     async def delete(self, caller: Caller, container_id: str, reason: str, now: datetime) -> bool:

@@ -69,6 +69,8 @@ class WorkspaceRow(Table):
     max_storage_bytes: Mapped[int | None] = mapped_column(BigInteger)
     storage_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     """The sizes of its files, summed."""
+    deleted_at: Mapped[datetime | None]
+    """From then on nobody can name it; what it has used stays on record."""
 
 
 class KeyRow(Table):

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from codecove import clock, ids
 from codecove.errors import Forbidden, InvalidRequest, NotFound
@@ -13,8 +14,8 @@ from codecove.store.audit import note
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
 from codecove.store.quotas import put_quotas, quotas_of
-from codecove.store.tables import WorkspaceRow
-from codecove.workspaces import Caller, Quotas
+from codecove.store.tables import ContainerRow, FileRow, KeyRow, WorkspaceRow
+from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller, Quotas
 
 _MAX_NAME = 100
 
@@ -40,8 +41,7 @@ class Workspaces:
     @to_the_end
     async def create(self, name: str, quotas: Quotas) -> Workspace:
         """Raises `InvalidRequest` for a name that is taken or can't be one."""
-        if not 1 <= len(name) <= _MAX_NAME or not name.isprintable() or ids.is_valid("wrkspc", name):
-            raise InvalidRequest(f"name: 1 to {_MAX_NAME} printable characters, and not the form of an id")
+        _check_name(name)
         row = WorkspaceRow(id=ids.new("wrkspc"), name=name, created_at=clock.now())
         put_quotas(quotas, row)
         try:
@@ -50,14 +50,56 @@ class Workspaces:
                 details = {"name": name, **quotas.to_dict()}
                 note(session, "workspace.create", row.id, workspace_id=row.id, details=details)
         except IntegrityError as error:
-            raise InvalidRequest(f"name: there is a workspace {name!r} already") from error
+            raise _taken(name) from error
         return _workspace(row)
+
+    @to_the_end
+    async def rename(self, named: str, name: str) -> Workspace:
+        """Raises `NotFound`, and `InvalidRequest` for a name that is taken or can't be one, and for `default`."""
+        _check_name(name)
+        try:
+            async with self._database.write() as session:
+                row = await _not_default(session, named)
+                note(session, "workspace.rename", row.id, workspace_id=row.id, details={"from": row.name, "to": name})
+                row.name = name
+        except IntegrityError as error:
+            raise _taken(name) from error
+        return _workspace(row)
+
+    @to_the_end
+    async def delete(self, named: str, *, force: bool = False) -> Workspace:
+        """Its keys open nothing any more; a server, running or the next, removes its containers and its files.
+
+        Raises `NotFound`, and `InvalidRequest` for `default` and, unless `force`, for one that is not empty.
+        """
+        now = clock.now()
+        async with self._database.write() as session:
+            row = await _not_default(session, named)
+            containers, files = await _contents(session, row.id, now)
+            if (containers or files) and not force:
+                raise InvalidRequest(
+                    f"workspace {row.name!r} is not empty: it has {containers} running containers and {files} files"
+                )
+            details = {"name": row.name, "containers": containers, "files": files}
+            note(session, "workspace.delete", row.id, workspace_id=row.id, details=details)
+            await session.execute(
+                update(KeyRow).where(KeyRow.workspace_id == row.id, KeyRow.revoked_at.is_(None)).values(revoked_at=now)
+            )
+            await session.execute(update(FileRow).where(FileRow.workspace_id == row.id).values(expires_at=now))
+            deleted = _workspace(row)
+            # The name is free again; nobody else's can have the form of an id.
+            row.name, row.deleted_at = row.id, now
+        return deleted
 
     @to_the_end
     async def list(self) -> Sequence[Workspace]:
         """All of them, oldest first."""
         async with self._database.read() as session:
-            rows = await session.scalars(select(WorkspaceRow).order_by(WorkspaceRow.created_at, WorkspaceRow.id))
+            rows = await session.scalars(
+                select(WorkspaceRow)
+                .where(WorkspaceRow.deleted_at.is_(None))
+                .order_by(WorkspaceRow.created_at, WorkspaceRow.id)
+            )
             return [_workspace(row) for row in rows]
 
     @to_the_end
@@ -73,9 +115,7 @@ class Workspaces:
     async def set_quotas(self, named: str, change: Callable[[Quotas], Quotas]) -> Workspace:
         """Change the quotas from now on, also for a server that runs. Raises `NotFound`."""
         async with self._database.write() as session:
-            row = await session.scalar(select(WorkspaceRow).where(_is(named)).with_for_update(key_share=True))
-            if row is None:
-                raise _not_found(named)
+            row = await _locked(session, named)
             put_quotas(change(quotas_of(row)), row)
             note(session, "workspace.set", row.id, workspace_id=row.id, details=quotas_of(row).to_dict())
         return _workspace(row)
@@ -94,8 +134,40 @@ class Workspaces:
             note(session, "workspace.enter", workspace_id, workspace_id=workspace_id, caller=caller)
 
 
+def _check_name(name: str) -> None:
+    if not 1 <= len(name) <= _MAX_NAME or not name.isprintable() or ids.is_valid("wrkspc", name):
+        raise InvalidRequest(f"name: 1 to {_MAX_NAME} printable characters, and not the form of an id")
+
+
+def _taken(name: str) -> InvalidRequest:
+    return InvalidRequest(f"name: there is a workspace {name!r} already")
+
+
 def _is(named: str) -> ColumnElement[bool]:
-    return or_(WorkspaceRow.id == named, WorkspaceRow.name == named)
+    return and_(or_(WorkspaceRow.id == named, WorkspaceRow.name == named), WorkspaceRow.deleted_at.is_(None))
+
+
+async def _locked(session: AsyncSession, named: str) -> WorkspaceRow:
+    row = await session.scalar(select(WorkspaceRow).where(_is(named)).with_for_update(key_share=True))
+    if row is None:
+        raise _not_found(named)
+    return row
+
+
+async def _not_default(session: AsyncSession, named: str) -> WorkspaceRow:
+    row = await _locked(session, named)
+    if row.id == DEFAULT_WORKSPACE_ID:
+        raise InvalidRequest("the workspace 'default' can be neither renamed nor deleted: every server has it")
+    return row
+
+
+async def _contents(session: AsyncSession, workspace_id: str, now: datetime) -> tuple[int, int]:
+    """How many running containers and how many files it has."""
+    containers = select(func.count()).where(ContainerRow.workspace_id == workspace_id, ContainerRow.state == "running")
+    files = select(func.count()).where(
+        FileRow.workspace_id == workspace_id, or_(FileRow.expires_at.is_(None), FileRow.expires_at > now)
+    )
+    return await session.scalar(containers) or 0, await session.scalar(files) or 0
 
 
 def _not_found(named: str) -> NotFound:
