@@ -8,6 +8,7 @@ from typing import cast
 from codecove.sandbox.errors import ContainerNotFound, ContainerUnavailable
 from codecove.sandbox.host import Container
 from codecove.sandbox.limits import Limits
+from codecove.sandbox.observing import Observer
 
 
 class Door:
@@ -44,6 +45,7 @@ class StandInHost:
         self.there: dict[str, StandInContainer] = {}
         self.deleted: list[str] = []
         self.dead: set[str] = set()
+        self.observers: list[Observer] = []
         self.creating = Door()
         self.create_error: Exception | None = None
         self.delete_error: Exception | None = None
@@ -65,6 +67,9 @@ class StandInHost:
 
     async def containers(self) -> AbstractSet[str]:
         return self.there.keys() | self.dead
+
+    def observe(self, observer: Observer) -> None:
+        self.observers.append(observer)
 
     async def delete(self, container_id: str) -> None:
         await asyncio.sleep(0)

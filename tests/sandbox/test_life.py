@@ -135,31 +135,6 @@ async def test_a_cancelled_start_leaves_nothing(host: LocalHost, moment: float) 
         await host.delete(name)  # it was quicker than the cancellation
 
 
-async def test_when_the_sandbox_is_killed_the_call_fails_at_once(own_shell: Shell) -> None:
-    running = asyncio.create_task(own_shell("sleep 60", timeout=60))
-    reading = asyncio.create_task(own_shell("true"))
-    await asyncio.sleep(0.3)
-    for pid in own_shell.container.host_processes():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    async with asyncio.timeout(5):
-        for call in (running, reading):
-            with pytest.raises(ContainerUnavailable):
-                await call
-    assert own_shell.container.state is State.FAILED
-    with pytest.raises(ContainerUnavailable):
-        await own_shell.container.stat("/")
-
-
-async def test_other_containers_do_not_notice_when_one_dies(own_shell: Shell) -> None:
-    other = await own_shell.host.create(new_name())
-    for pid in other.host_processes():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    assert (await own_shell("echo alive")).stdout.head == b"alive\n"
-    await own_shell.host.delete(other.id)
-
-
 async def becomes(shell: Shell, state: State) -> None:
     for _ in range(200):
         if shell.container.state is state:

@@ -5,6 +5,7 @@ first process on, whatever the runtime, and can be found and killed by it after 
 """
 
 import contextlib
+import math
 import os
 import signal
 from collections.abc import Sequence
@@ -38,6 +39,19 @@ class Hierarchies:
     def every_root(self) -> Sequence[Path]:
         """Those, and where a runtime may have made groups of its own."""
         return [_ROOT] if self.unified else [path for path in _ROOT.iterdir() if path.is_dir()]
+
+
+def memory_left(hierarchies: Hierarchies) -> float:
+    """Bytes that the topmost group, below which all containers are, can still give. Infinite without a limit.
+
+    It has one where the server runs in a container itself.
+    """
+    top = Cgroup(hierarchies, "/")
+    try:
+        limit = top.memory_limit()
+    except FileNotFoundError:
+        return math.inf
+    return max(limit - top.memory_in_use(), 0)
 
 
 def detect() -> Hierarchies:
@@ -79,11 +93,24 @@ class Cgroup:
         with contextlib.suppress(FileNotFoundError):
             self._write("memory", "memory.swap.max" if unified else "memory.swappiness", "0")
 
+    def memory_limit(self) -> float:
+        """The hard limit, in bytes. Infinite if there is none. Raises `OSError`."""
+        limit = self._read("memory", "memory.max" if self._hierarchies.unified else "memory.limit_in_bytes").strip()
+        return math.inf if limit == "max" else int(limit)
+
     def memory_in_use(self) -> int:
         """Bytes that can't be given back without killing: anonymous and shared memory, but no cached files."""
         counted = ("anon", "shmem") if self._hierarchies.unified else ("total_rss", "total_shmem")
         fields = dict(line.split() for line in self._read("memory", "memory.stat").splitlines())
         return sum(int(fields[name]) for name in counted)
+
+    def memory_kills(self) -> int:
+        """How many of its processes the kernel has killed for memory. 0 if it does not exist."""
+        file = "memory.events" if self._hierarchies.unified else "memory.oom_control"
+        with contextlib.suppress(FileNotFoundError):
+            fields = dict(line.split() for line in self._read("memory", file).splitlines())
+            return int(fields.get("oom_kill", 0))
+        return 0
 
     def cpu_seconds(self) -> float:
         """CPU time that its processes, ended ones too, have taken since it was made."""
@@ -99,6 +126,10 @@ class Cgroup:
             with contextlib.suppress(FileNotFoundError):
                 found.update(int(pid) for pid in (self._below(root) / "cgroup.procs").read_text().split())
         return sorted(found)
+
+    def has_been_killed(self) -> bool:
+        """Whether a SIGKILL waits for one of its processes: under version 1 a frozen one dies when it is thawed."""
+        return any(_is_killed(pid) for pid in self.processes())
 
     def entrances(self) -> list[Path]:
         """The files that a process writes its pid to, to get in."""
@@ -189,6 +220,15 @@ class Cgroup:
 
     def _read(self, controller: str, file: str) -> str:
         return self._path(controller, file).read_text()
+
+
+def _is_killed(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False  # it is gone
+    pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(signals >> (signal.SIGKILL - 1) & 1 for signals in pending)
 
 
 def _remove_tree(path: Path) -> None:

@@ -19,7 +19,7 @@ from codecove.sandbox import guestfiles, memory
 from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.cgroup import Cgroup
 from codecove.sandbox.environment import BASE_ENVIRONMENT
-from codecove.sandbox.errors import ContainerUnavailable
+from codecove.sandbox.errors import ContainerLost, ContainerUnavailable
 from codecove.sandbox.exchanges import ExecutionExchange, VictimExchange
 from codecove.sandbox.executing import execute, return_code
 from codecove.sandbox.frames import Program, Request, encode_spawn
@@ -27,15 +27,16 @@ from codecove.sandbox.host import WORKING_DIRECTORY, Execution, FileStat, Listin
 from codecove.sandbox.lifecycle import Lifecycle, State, Transition
 from codecove.sandbox.limits import Limits
 from codecove.sandbox.metering import Meter
+from codecove.sandbox.observing import Observer
+from codecove.sandbox.rest import Freezing
 from codecove.sandbox.terminal import LocalTerminal, TerminalExchange, opened
 from codecove.sandbox.warm import Warmth, suits
 
 _log = logging.getLogger(__name__)
 
-FREEZE_SECONDS = 1.0
-"""Idle time after which a container is frozen."""
-FREEZE_BACKGROUND_SECONDS = 300.0
-"""The same when its last execution has left something running."""
+_OVER = (State.FAILED, State.DELETED)
+_DOWN = (State.SLEEPING, State.ASLEEP, State.WAKING, State.CRASHED)
+"""Where a call has it woken first."""
 
 
 class LocalContainer:
@@ -52,27 +53,30 @@ class LocalContainer:
         cgroup: Cgroup,
         *,
         begin: Transition,
+        freezing: Freezing,
+        observer: Observer,
         wake: Callable[[str], Awaitable[None]],
     ) -> None:
-        self._id = container_id
-        self._limits = limits
+        self.id = container_id
+        """Its id; of one that stands ready for the next who needs one, a name of its own."""
+        self.limits = limits
+        """What it may use."""
+        self.last_words = ""
+        """If its sandbox died: the last lines that the runtime wrote. For the operator."""
         self._connection: AgentConnection | None = None
         self._cgroup = cgroup
         self._wake = wake
+        self._freezing = freezing
+        self._observer = observer
         self._turn = asyncio.Lock()
         self._users = 0
         self._background = False
         self._guard = memory.MemoryGuard(limits.memory_bytes)
         self._meter = Meter(cgroup)
-        self._lifecycle = Lifecycle(begin)
+        self._lifecycle = Lifecycle(begin, self._moved)
         self._idle_since = begin.at
         self._attendant: asyncio.Task[None] | None = None
         self._warmth: Warmth | None = None
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-        return self._id
 
     @property
     def state(self) -> State:
@@ -94,6 +98,11 @@ class LocalContainer:
         """Whether its last execution has left something running."""
         return self._background
 
+    @property
+    def memory_in_use(self) -> int:
+        """Bytes, without cached files, at the last look: what is frozen keeps what it had then."""
+        return self._meter.memory_in_use
+
     def host_processes(self) -> list[int]:
         """The pids, on the host, of the sandbox and of what runs in it."""
         return self._cgroup.processes()
@@ -108,8 +117,8 @@ class LocalContainer:
         stdin: bytes = b"",
     ) -> Execution:
         """See `host.Container`. Raises `ValueError` for a NUL in `argv`, and for more than 1 MiB of arguments."""
-        tail = self._limits.output_bytes // 2
-        head = self._limits.output_bytes - tail
+        tail = self.limits.output_bytes // 2
+        head = self.limits.output_bytes - tail
         program = self._program(argv, env, cwd)
         warm = suits(argv, env, stdin)
         payload = encode_spawn(program, head_limit=head, tail_limit=tail, has_stdin=bool(stdin), warm=warm)
@@ -124,13 +133,15 @@ class LocalContainer:
                 self._warmth.used(cold=end.cold)
             with self._group_errors(agent):
                 usage = self._meter.end()
+            seconds = time.monotonic() - began
+            self._observer.took("execution", seconds)
             return Execution(
                 stdout=exchange.stdout(end),
                 stderr=exchange.stderr(end),
                 return_code=return_code(end.wait_status),
                 timed_out=timed_out,
                 out_of_memory=end.out_of_memory,
-                seconds=time.monotonic() - began,
+                seconds=seconds,
                 cpu_seconds=usage.cpu_seconds,
                 peak_memory_bytes=usage.peak_memory_bytes,
             )
@@ -154,8 +165,8 @@ class LocalContainer:
             argv=argv,
             environment={**BASE_ENVIRONMENT, **env},
             cwd=cwd,
-            address_space=memory.address_space(self._limits.memory_bytes),
-            processes=self._limits.processes,
+            address_space=memory.address_space(self.limits.memory_bytes),
+            processes=self.limits.processes,
         )
 
     async def stat(self, path: str, *, follow: bool = True) -> FileStat:
@@ -190,17 +201,26 @@ class LocalContainer:
         async with self._awake("make directory") as agent:
             await guestfiles.make_directory(agent, path)
 
+    def adopt(self, container_id: str) -> None:
+        """From now on it is this one, and its time of doing nothing begins."""
+        self.id = container_id
+        self._idle_since = time.monotonic()
+
     def begin_wake(self) -> None:
         """From asleep to waking."""
         self._go(State.WAKING, "a call")
 
-    def awake(self, connection: AgentConnection, cause: str, *, warm: bool = False) -> None:
-        """It has booted or woken: calls go to this agent from now on."""
+    def awake(
+        self, connection: AgentConnection, cause: str, *, background: bool = False, warm: bool = False
+    ) -> None:
+        """It has booted or woken, perhaps with something that runs: calls go to this agent from now on."""
         self._connection = connection
         self._warmth = Warmth(connection, on=warm)
+        self._users = 0
+        self._background = background
         self._idle_since = time.monotonic()
         self._go(State.IDLE, cause)
-        self._attendant = asyncio.create_task(self._attend(), name=f"attend {self._id}")
+        self._begin_attending()
         connection.when_ended(self._on_end)
 
     async def begin_sleep(self, cause: str) -> AgentConnection | None:
@@ -218,18 +238,23 @@ class LocalContainer:
             await self._warmth.end()
 
     def asleep(self, cause: str) -> None:
-        """All of it has ended but its files."""
-        self._agent.end("the container was put to sleep")
-        self._connection = None
+        """All of it has ended but its files; or it could not be woken from there."""
+        connection, self._connection = self._connection, None
         self._go(State.ASLEEP, cause)
+        if connection is not None:
+            connection.end(cause)
 
-    def still_asleep(self, cause: str) -> None:
-        """It could not be woken."""
-        self._go(State.ASLEEP, cause)
+    async def crashed(self, cause: str) -> None:
+        """All but its files is lost, and something of it may still be there."""
+        if self.state not in (State.CRASHED, *_OVER):
+            self._go(State.CRASHED, cause)
+        await self._dismiss_attendant()
+        if self._connection is not None:
+            self._connection.end(cause)
 
     async def close(self, state: State = State.DELETED, cause: str = "the container was deleted") -> None:
         """No more calls. What is running ends with `ContainerUnavailable`."""
-        if self._lifecycle.state is not State.DELETED and self._lifecycle.state is not state:
+        if self.state is not State.DELETED and self.state is not state:
             self._go(state, cause)
         await self._dismiss_attendant()
         if self._connection is not None:
@@ -237,6 +262,12 @@ class LocalContainer:
 
     def _go(self, state: State, cause: str) -> None:
         self._lifecycle.go(state, cause, time.monotonic())
+
+    def _moved(self, before: State, now: Transition) -> None:
+        self._observer.moved(self.id, before, now)
+
+    def _begin_attending(self) -> None:
+        self._attendant = asyncio.create_task(self._attend(), name=f"attend {self.id}")
 
     async def _dismiss_attendant(self) -> None:
         if self._attendant is not None:
@@ -252,17 +283,24 @@ class LocalContainer:
         return self._connection
 
     def _over(self) -> ContainerUnavailable:
+        if self.state is State.FAILED:
+            return ContainerLost(self.last.cause)
         if self._connection is not None:
             return self._connection.failure()
-        return ContainerUnavailable(f"the container is {self.state}: {self._lifecycle.last.cause}")
+        return ContainerUnavailable(f"the container is {self.state}: {self.last.cause}")
 
     def _on_end(self) -> None:
-        if self.state is State.SLEEPING:
-            return  # its end is what was asked for, and what it means is for him to say who asked
+        if self.state in _DOWN:
+            return  # its end is what was asked for, or known
         if not self._lifecycle.is_over:
             error = self._agent.failure()
-            _log.warning("%s failed: %s %s", self._id, error, error.detail)
-            self._go(State.FAILED, str(error))
+            self.last_words = error.detail
+            kills = self._cgroup.memory_kills()
+            cause = f"{error}; the kernel had killed {kills} of its processes for memory" if kills else str(error)
+            _log.warning("%s crashed: %s; the runtime's last lines: %s", self.id, cause, error.detail or "none")
+            self._go(State.CRASHED, cause)
+        if self._attendant is not None:
+            self._attendant.cancel()
         self._cgroup.kill()
 
     async def _read(self, path: str, *, follow: bool, limit: int | None) -> AsyncGenerator[bytes, None]:
@@ -285,38 +323,49 @@ class LocalContainer:
     @contextlib.asynccontextmanager
     async def _awake(self, cause: str) -> AsyncIterator[AgentConnection]:
         """Thawed and busy as long as this is held by anyone."""
-        while self.state in (State.SLEEPING, State.ASLEEP, State.WAKING):
-            await self._wake(self._id)
-        if self._lifecycle.is_over:
-            raise self._over()
-        if self._lifecycle.state is State.FROZEN:
-            self._cgroup.thaw()
-            self._attendant = asyncio.create_task(self._attend(), name=f"attend {self._id}")
+        await self._rouse()
+        agent = self._agent
         if self._users == 0:
             self._go(State.BUSY, cause)
         self._users += 1
         try:
-            yield self._agent
+            yield agent
         finally:
-            self._users -= 1
-            if self._users == 0 and not self._lifecycle.is_over:
-                self._idle_since = time.monotonic()
-                self._go(State.IDLE, f"end of {cause}")
+            # It may have died meanwhile, and another life of it have begun, which is nothing to do with this call.
+            if self._connection is agent and self.state is State.BUSY:
+                self._users -= 1
+                if self._users == 0:
+                    self._idle_since = time.monotonic()
+                    self._go(State.IDLE, f"end of {cause}")
+
+    async def _rouse(self) -> None:
+        while self.state in _DOWN or self.state is State.FROZEN:
+            if self.state in _DOWN:
+                await self._wake(self.id)
+            elif self._cgroup.has_been_killed():
+                self._agent.end("the sandbox was killed while it was frozen")
+            else:
+                self._cgroup.thaw()
+                self._begin_attending()
+                return
+        if self._lifecycle.is_over:
+            raise self._over()
 
     async def _attend(self) -> None:
         """While it is awake: see that it stays within its memory, and freeze it when it has been idle for a while."""
         try:
-            while not self._lifecycle.is_over:
+            while True:
                 await asyncio.sleep(memory.INTERVAL)
                 await self._watch_memory()
                 if self._is_due_to_freeze and self._warmth is not None:
                     await self._warmth.give_up_unused()
                 if self._is_due_to_freeze:
-                    self._cgroup.freeze()
+                    with self._group_errors(self._agent):
+                        self._cgroup.freeze()
                     self._go(State.FROZEN, "idle")
                     return
         except ContainerUnavailable as error:
-            _log.info("%s: %s", self._id, error)
+            _log.info("%s: %s", self.id, error)
 
     async def _watch_memory(self) -> None:
         with self._group_errors(self._agent):
@@ -324,12 +373,10 @@ class LocalContainer:
         if not self._guard.must_kill(in_use, time.monotonic()):
             return
         pid = await self._agent.ask(Request.KILL_BIGGEST, b"", VictimExchange())
-        _log.info("%s: %d MiB in use, killed process %d inside", self._id, in_use >> 20, pid)
+        _log.info("%s: %d MiB in use, killed process %d inside", self.id, in_use >> 20, pid)
 
     @property
     def _is_due_to_freeze(self) -> bool:
-        if self._warmth is not None and self._warmth.is_starting:
+        if self.state is not State.IDLE or (self._warmth is not None and self._warmth.is_starting):
             return False
-        patience = FREEZE_BACKGROUND_SECONDS if self._background else FREEZE_SECONDS
-        last = self._lifecycle.last
-        return last.state is State.IDLE and time.monotonic() - last.at >= patience
+        return self._freezing.is_due(time.monotonic() - self.last.at, background=self._background)

@@ -4,6 +4,7 @@ SandboxError
 ├── ContainerNotFound      no container of that id on this host
 ├── ContainerExpired       its time is over: it and its files are gone
 ├── ContainerUnavailable   it could not be started, or died: a fault of ours or of the machine
+│   └── ContainerLost      and it never can be again: its files are gone or damaged
 ├── HostFull               no room for another container (count, memory or disk of the host)
 ├── TerminalRefused        no terminal in it now: too many are open
 └── GuestFileError         a path inside the container: the caller's or the model's mistake
@@ -42,6 +43,10 @@ class ContainerUnavailable(SandboxError):
     def __init__(self, message: str, *, detail: str = "") -> None:
         super().__init__(message)
         self.detail = detail
+
+
+class ContainerLost(ContainerUnavailable):
+    """The container can't be brought back: its disk is gone or damaged."""
 
 
 class HostFull(SandboxError):

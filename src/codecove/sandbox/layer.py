@@ -37,6 +37,8 @@ fi
 mount -t overlay -o nosuid,nodev,noatime,lowerdir=guest:image,upperdir=disk/upper,workdir=disk/work layer root
 """
 DISK = "disk.ext4"
+_MAGIC, _MAGIC_AT = b"\x53\xef", 1080
+"""By which ext4 is known."""
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8
 
@@ -60,6 +62,16 @@ async def template(directory: Path, size: int) -> Path:
 async def make(directory: Path, template: Path) -> None:
     """Give a container an empty disk. Raises `CommandFailed`."""
     await commands.run(["cp", "--sparse=always", str(template), str(directory / DISK)])
+
+
+def is_sound(directory: Path) -> bool:
+    """Whether a container's disk is there, and is a file system at all."""
+    try:
+        with (directory / DISK).open("rb") as disk:
+            disk.seek(_MAGIC_AT)
+            return disk.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
 
 
 async def attach(directory: Path, *, rootfs: Path, built: Built, shifted: bool) -> None:

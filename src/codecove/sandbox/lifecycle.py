@@ -1,6 +1,7 @@
 """The states of a container, and which may follow which."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -21,19 +22,23 @@ class State(StrEnum):
     ASLEEP = "asleep"
     """Only files on the host's disk: no process, no memory, no mount."""
     WAKING = "waking"
+    CRASHED = "crashed"
+    """Its sandbox has ended without being asked to. Its files are there; what else is left of it is being removed."""
     FAILED = "failed"
-    """Its sandbox is gone and can't come back. Only deleting is left."""
+    """It can't come back. Only deleting is left."""
     DELETED = "deleted"
 
 
+_ENDS: Final = {State.FAILED, State.DELETED}
 _ALLOWED: Final = {
-    State.CREATING: {State.IDLE, State.FAILED, State.DELETED},
-    State.IDLE: {State.BUSY, State.FROZEN, State.SLEEPING, State.FAILED, State.DELETED},
-    State.BUSY: {State.IDLE, State.FAILED, State.DELETED},
-    State.FROZEN: {State.BUSY, State.SLEEPING, State.FAILED, State.DELETED},
-    State.SLEEPING: {State.ASLEEP, State.FAILED, State.DELETED},
-    State.ASLEEP: {State.WAKING, State.FAILED, State.DELETED},
-    State.WAKING: {State.IDLE, State.ASLEEP, State.FAILED, State.DELETED},
+    State.CREATING: {State.IDLE, *_ENDS},
+    State.IDLE: {State.BUSY, State.FROZEN, State.SLEEPING, State.CRASHED, *_ENDS},
+    State.BUSY: {State.IDLE, State.CRASHED, *_ENDS},
+    State.FROZEN: {State.BUSY, State.SLEEPING, State.CRASHED, *_ENDS},
+    State.SLEEPING: {State.ASLEEP, State.CRASHED, *_ENDS},
+    State.ASLEEP: {State.WAKING, *_ENDS},
+    State.WAKING: {State.IDLE, State.ASLEEP, State.CRASHED, *_ENDS},
+    State.CRASHED: {State.ASLEEP, *_ENDS},
     State.FAILED: {State.DELETED},
     State.DELETED: set[State](),
 }
@@ -54,11 +59,11 @@ class Transition:
 
 @dataclass(slots=True)
 class Lifecycle:
-    """Where a container is, and the way it came since it was last idle."""
+    """Where a container is, and how it got there."""
 
     last: Transition
-    failure: str = field(default="", init=False)
-    """Why it failed, if it did."""
+    observe: Callable[[State, Transition], None] = lambda before, now: None
+    """Is told of every step, with the state before it."""
 
     @property
     def state(self) -> State:
@@ -69,9 +74,8 @@ class Lifecycle:
         """Raises `ImpossibleTransition`."""
         if state not in _ALLOWED[self.state]:
             raise ImpossibleTransition(f"from {self.state} to {state} ({cause})")
-        if state is State.FAILED:
-            self.failure = cause
-        self.last = Transition(state, cause, at)
+        before, self.last = self.state, Transition(state, cause, at)
+        self.observe(before, self.last)
 
     @property
     def is_over(self) -> bool:

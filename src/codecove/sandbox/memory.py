@@ -40,6 +40,12 @@ class MemoryGuard:
         return True
 
 
+def available(meminfo: str, left_by_group: float) -> int:
+    """Bytes that can still be had: by `/proc/meminfo`, and by the control group that the server itself is in."""
+    fields = dict(line.split(":", 1) for line in meminfo.splitlines())
+    return int(min(int(fields["MemAvailable"].split()[0]) * 1024, left_by_group))
+
+
 def address_space(limit: int) -> int:
     """RLIMIT_AS for a process: one allocation far beyond the limit fails at once, with an error it can handle.
 

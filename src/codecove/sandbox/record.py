@@ -17,6 +17,8 @@ _BLOCK = 1 << 20
 NAME = "record.json"
 CHECKPOINT = "checkpoint"
 """The directory of the processes' memory, within the container's."""
+UNSLEPT = "the server ended without putting it to sleep"
+"""What the record of one that is awake says: it counts when the server is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,10 @@ class Record:
     container_id: str
     limits: Limits
     checkpoint: Checkpoint | None = None
-    without: str = "the server ended without putting it to sleep"
+    without: str = UNSLEPT
     """Why there is no checkpoint, if there is none."""
+    last_words: str = ""
+    """If its sandbox died: the last lines that the runtime wrote. For the operator."""
 
 
 def write(directory: Path, record: Record) -> None:
@@ -60,6 +64,7 @@ def read(directory: Path) -> Record | None:
             limits=Limits(**data["limits"]),
             checkpoint=None if checkpoint is None else Checkpoint(**checkpoint),
             without=data["without"],
+            last_words=data.get("last_words", ""),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

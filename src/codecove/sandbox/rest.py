@@ -1,6 +1,20 @@
-"""Which containers go to sleep. Decisions only: `local.py` does what follows from them."""
+"""Which containers are frozen, and which go to sleep. Decisions only."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Freezing:
+    """When an idle container is frozen, in seconds since its last call."""
+
+    after: float = 0.5
+    background_grace: float = 300.0
+    """The same when its last execution has left something running."""
+
+    def is_due(self, idle: float, *, background: bool) -> bool:
+        """Whether one that has been idle for so long is frozen now."""
+        return idle >= (self.background_grace if background else self.after)
 
 
 def due(idle_since: Mapping[str, float], *, now: float, patience: float | None) -> list[str]:

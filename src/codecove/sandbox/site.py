@@ -11,12 +11,11 @@ from pathlib import Path
 from codecove.sandbox import bundle, commands, layer, memory, record
 from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.cgroup import Cgroup
-from codecove.sandbox.errors import SandboxError
+from codecove.sandbox.errors import ContainerLost, SandboxError
 from codecove.sandbox.guestbuild import Built
 from codecove.sandbox.limits import Limits
 from codecove.sandbox.runtime import Runtime
 
-_BOOT_SECONDS = 30.0
 _END_SECONDS = 10.0
 _CHECKPOINT_SECONDS = 30.0
 _DETAIL_BYTES = 4000
@@ -28,8 +27,9 @@ _OWN_TASKS = 256
 class Site:
     """Makes it and unmakes it. `end` and `destroy` work on whatever is there, also what a crashed server has left."""
 
-    def __init__(self, directory: Path, runtime: Runtime, cgroup: Cgroup) -> None:
+    def __init__(self, directory: Path, runtime: Runtime, cgroup: Cgroup, *, boot_timeout: float) -> None:
         self.directory = directory
+        self._boot_timeout = boot_timeout
         self._runtime = runtime
         self.cgroup = cgroup
         """Its processes."""
@@ -53,8 +53,8 @@ class Site:
     async def boot(self, limits: Limits, *, rootfs: Path, built: Built) -> AgentConnection:
         """Start it on its disk. Returns when the guest agent has said hello.
 
-        Raises `ContainerUnavailable`, `CommandFailed`, `OSError`; then, and when cancelled, `end` or `destroy` must
-        follow.
+        Raises `ContainerLost`, `ContainerUnavailable`, `CommandFailed`, `OSError`; then, and when cancelled, `end` or
+        `destroy` must follow.
         """
         command = self._runtime.run_command(self._runtime_id, self.directory)
         return await self._start(command, limits, rootfs=rootfs, built=built, restored=False)
@@ -100,6 +100,8 @@ class Site:
     async def _start(
         self, command: Sequence[str], limits: Limits, *, rootfs: Path, built: Built, restored: bool
     ) -> AgentConnection:
+        if not layer.is_sound(self.directory):
+            raise ContainerLost("the container's disk is gone or damaged")
         # The documented limit while it boots: that is the size of memory it will report inside.
         processes = limits.processes * _HOST_TASKS_PER_PROCESS + _OWN_TASKS
         self.cgroup.create(memory_bytes=limits.memory_bytes, cpus=limits.cpus, processes=processes)
@@ -111,10 +113,10 @@ class Site:
         cpus = 0 if host_kernel else math.ceil(limits.cpus)
         connection = await self._connect([built.reaper, str(cpus)], command, restored=restored)
         try:
-            async with asyncio.timeout(_BOOT_SECONDS):
+            async with asyncio.timeout(self._boot_timeout):
                 await connection.ready()
         except TimeoutError:
-            connection.end(f"the sandbox did not boot within {_BOOT_SECONDS:.0f} s")
+            connection.end(f"the sandbox did not boot within {self._boot_timeout:g} s")
             raise connection.failure() from None
         except asyncio.CancelledError:
             connection.end("the start was cancelled")

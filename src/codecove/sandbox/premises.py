@@ -1,0 +1,150 @@
+"""What a host has on its machine, beside its containers: a directory of its own, a control group, the runtime."""
+
+import asyncio
+import fcntl
+import hashlib
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import IO
+
+from codecove.sandbox import cgroup, guestbuild, layer, memory, record
+from codecove.sandbox.config import HostConfig
+from codecove.sandbox.errors import ContainerUnavailable, SandboxError
+from codecove.sandbox.limits import Limits
+from codecove.sandbox.record import Record
+from codecove.sandbox.resident import DISK_RESERVE_BYTES, Ground
+from codecove.sandbox.runtime import Runtime
+from codecove.sandbox.site import Site
+
+_log = logging.getLogger(__name__)
+
+_MEMINFO = Path("/proc/meminfo")
+
+
+class Premises:
+    """Opened once, and then closed once."""
+
+    def __init__(self, config: HostConfig) -> None:
+        """Raises `SandboxError` when the runtime is unknown or not installed."""
+        self._config = config
+        self.directory = config.directory.absolute()
+        self._hierarchies = cgroup.detect()
+        self._runtime = Runtime(config.runtime, self.directory / "runtime", self._hierarchies)
+        self.cgroup = cgroup.Cgroup(self._hierarchies, f"/codecove-{_name_of(self.directory)}")
+        """Those of all containers are below it."""
+        self._lock_file: IO[bytes] | None = None
+        self._ground: Ground | None = None
+        self._image: tuple[int, int] | None = None
+        self._template_lock = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Raises `SandboxError` when the directory is in use, or something needed is missing."""
+        if os.geteuid() != 0:
+            raise SandboxError("containers need root: start the server as root")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._lock_file = _lock(self.directory)
+        rootfs = self._config.rootfs.resolve()
+        await self._runtime.probe()
+        built = await asyncio.to_thread(guestbuild.build, self.directory, rootfs)
+        self._image = self.image()
+        self._ground = Ground(rootfs, built, self._runtime)
+        for directory in (self._sites, self._templates):
+            directory.mkdir(mode=0o700, exist_ok=True)
+
+    def close(self) -> None:
+        """Let another server have the directory. Idempotent."""
+        if self._lock_file is not None:
+            self._lock_file.close()
+
+    async def found(self) -> AsyncIterator[tuple[Site, Record]]:
+        """The containers that a server has left, of which all but their files has been ended by now.
+
+        What else it left is removed. To be exhausted before anything is started. Raises `SandboxError`, `OSError`.
+        """
+        for group in self.cgroup.children():
+            group.kill()
+        for directory in list(self._sites.iterdir()):
+            site = self._site(directory.name)
+            kept = record.read(directory)
+            if kept is None:
+                _log.info("removing what was never a finished container: %s", directory)
+                await site.destroy()
+            else:
+                await site.end()
+                yield site, kept
+        await asyncio.to_thread(shutil.rmtree, self._runtime.root, ignore_errors=True)
+        for made in self.directory.glob(".guest-*"):
+            await asyncio.to_thread(shutil.rmtree, made)
+        self.cgroup.remove()
+        self._runtime.root.mkdir(mode=0o700, exist_ok=True)
+
+    @property
+    def ground(self) -> Ground:
+        """What all its containers stand on. Raises `SandboxError` when it is not open."""
+        if self._ground is None:
+            raise SandboxError("the host is not open: use it as an async context manager")
+        return self._ground
+
+    def new_site(self) -> Site:
+        """The place of a new container. Its name is random, and says nothing."""
+        return self._site(secrets.token_hex(10))
+
+    async def template(self, limits: Limits) -> Path:
+        """An empty disk of the size that the limits have. Raises `CommandFailed`, `OSError`."""
+        async with self._template_lock:
+            return await layer.template(self._templates, limits.disk_bytes)
+
+    def disk_refusal(self) -> str:
+        """Why there is no room for another disk. Empty if there is."""
+        if layer.free_bytes(self.directory) >= DISK_RESERVE_BYTES:
+            return ""
+        return f"less than {DISK_RESERVE_BYTES >> 30} GiB of disk left below {self.directory}"
+
+    def available_memory(self) -> int:
+        """Bytes of memory that the machine can still give."""
+        return memory.available(_MEMINFO.read_text(), cgroup.memory_left(self._hierarchies))
+
+    def image(self) -> tuple[int, int] | None:
+        """Identifies the image. None when it is not there."""
+        try:
+            status = self._config.rootfs.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def check_image(self) -> None:
+        """Raises `ContainerUnavailable` when the image is no longer what it was at the start."""
+        if self._image is None or self.image() != self._image:
+            raise ContainerUnavailable(
+                f"the image at {self._config.rootfs} is gone or another one: put it back, or start the server again"
+            )
+
+    @property
+    def _sites(self) -> Path:
+        return self.directory / "containers"
+
+    @property
+    def _templates(self) -> Path:
+        return self.directory / "templates"
+
+    def _site(self, name: str) -> Site:
+        group = cgroup.Cgroup(self._hierarchies, f"{self.cgroup.name}/{name}")
+        return Site(self._sites / name, self._runtime, group, boot_timeout=self._config.boot_timeout)
+
+
+def _name_of(directory: Path) -> str:
+    return hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:12]
+
+
+def _lock(directory: Path) -> IO[bytes]:
+    file = (directory / "lock").open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise SandboxError(f"another server is using {directory}: stop it, or take another directory") from None
+    return file
