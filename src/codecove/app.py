@@ -19,6 +19,7 @@ from codecove.api.rates import RateLimits
 from codecove.api.routes import ROUTES
 from codecove.api.services import Services
 from codecove.batches.service import Batches, Policy
+from codecove.containers.journal import Journal
 from codecove.containers.service import Containers
 from codecove.direct.executions import Executions
 from codecove.direct.files import ContainerFiles
@@ -101,10 +102,12 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
     stored = Files(database=database, blobs=blobs, max_size=settings.max_file_size, quota=settings.workspace_storage)
     await stack.enter_async_context(Upkeep(database=database, blobs=blobs, metrics=observer.metrics))
     config = host_config(settings, image.rootfs)
+    journal = await stack.enter_async_context(Journal(database))
     try:
         host = await stack.enter_async_context(LocalHost(config))
     except SandboxError as error:
         raise CannotStart(str(error)) from error
+    host.observe(journal)
     containers = await stack.enter_async_context(_containers(settings, database, host, observer))
     precedence = Precedence(cores=len(os.sched_getaffinity(0)))
     requests = Messages(

@@ -5,10 +5,9 @@ from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from codecove.sandbox.errors import ContainerNotFound, ContainerUnavailable
+from codecove.sandbox.errors import ContainerLost, ContainerNotFound
 from codecove.sandbox.host import Container
 from codecove.sandbox.limits import Limits
-from codecove.sandbox.observing import Observer
 
 
 class Door:
@@ -45,7 +44,6 @@ class StandInHost:
         self.there: dict[str, StandInContainer] = {}
         self.deleted: list[str] = []
         self.dead: set[str] = set()
-        self.observers: list[Observer] = []
         self.creating = Door()
         self.create_error: Exception | None = None
         self.delete_error: Exception | None = None
@@ -60,16 +58,13 @@ class StandInHost:
 
     async def get(self, container_id: str) -> Container:
         if container_id in self.dead:
-            raise ContainerUnavailable("its sandbox has ended")
+            raise ContainerLost("its disk is gone")
         if container_id not in self.there:
             raise ContainerNotFound(container_id)
         return cast("Container", self.there[container_id])
 
     async def containers(self) -> AbstractSet[str]:
         return self.there.keys() | self.dead
-
-    def observe(self, observer: Observer) -> None:
-        self.observers.append(observer)
 
     async def delete(self, container_id: str) -> None:
         await asyncio.sleep(0)

@@ -8,7 +8,7 @@ from codecove import ids
 from codecove.containers.refusal import QuotaExceeded
 from codecove.containers.service import Containers
 from codecove.errors import NotFound
-from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable, HostFull
+from codecove.sandbox.errors import ContainerExpired, ContainerLost, ContainerUnavailable, HostFull
 from codecove.store.database import Database
 from codecove.workspaces import Caller, Quotas
 from tests.containers.conftest import IDLE
@@ -93,7 +93,7 @@ async def test_a_full_host_is_reported_and_the_request_may_try_again(
     assert len(host.there) == 1
 
 
-async def test_a_container_that_died_has_failed_for_the_next_request(
+async def test_a_container_that_is_lost_has_failed_for_the_next_request(
     containers: Containers, caller: Caller, host: StandInHost, database: Database
 ) -> None:
     container_id = await use(containers, caller)
@@ -102,22 +102,34 @@ async def test_a_container_that_died_has_failed_for_the_next_request(
         async with containers.lease(caller, container_id) as lease:
             with pytest.raises(ContainerUnavailable, match="leave `container` out"):
                 await lease.container()
-    assert (await history(database, container_id))[1:] == [("failed", "its sandbox has ended")]
+    assert (await history(database, container_id))[1:] == [("failed", "its disk is gone")]
     assert host.deleted == [container_id]
 
 
-async def test_a_container_that_dies_in_an_execution_has_failed_from_then_on(
+async def test_a_container_that_is_lost_in_an_execution_has_failed_from_then_on(
     containers: Containers, caller: Caller, host: StandInHost, database: Database
 ) -> None:
     async with containers.lease(caller, None) as lease:
         container_id = (await lease.container()).id
         with pytest.raises(RuntimeError, match="for the model"):
             async with lease.execution("srvtoolu_1", "bash_code_execution"):
-                raise RuntimeError("for the model") from ContainerUnavailable("the agent is gone")
-        with pytest.raises(ContainerUnavailable, match="the agent is gone"):
+                raise RuntimeError("for the model") from ContainerLost("the disk is gone")
+        with pytest.raises(ContainerUnavailable, match="the disk is gone"):
             await lease.container()
-    assert (await history(database, container_id))[1:] == [("failed", "the agent is gone")]
+    assert (await history(database, container_id))[1:] == [("failed", "the disk is gone")]
     assert host.there == {}
+
+
+async def test_a_container_that_dies_in_an_execution_is_there_for_the_next(
+    containers: Containers, caller: Caller, host: StandInHost, database: Database
+) -> None:
+    async with containers.lease(caller, None) as lease:
+        container_id = (await lease.container()).id
+        with pytest.raises(ContainerUnavailable):
+            async with lease.execution("srvtoolu_1", "bash_code_execution"):
+                raise ContainerUnavailable("the sandbox died")
+        assert (await lease.container()).id == container_id
+    assert len(await history(database, container_id)) == 1
 
 
 async def test_a_container_that_the_host_lost_has_expired(

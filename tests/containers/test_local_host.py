@@ -1,5 +1,6 @@
 """The service over real containers."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from codecove.containers.journal import Journal
 from codecove.containers.service import Containers
 from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable
 from codecove.sandbox.host import Container
@@ -21,8 +23,10 @@ pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture
-async def real_host(tmp_path: Path, image: Path) -> AsyncIterator[LocalHost]:
-    async with LocalHost(HostConfig(directory=tmp_path / "sandbox", rootfs=image)) as host:
+async def real_host(tmp_path: Path, image: Path, database: Database) -> AsyncIterator[LocalHost]:
+    config = HostConfig(directory=tmp_path / "sandbox", rootfs=image)
+    async with Journal(database) as journal, LocalHost(config) as host:
+        host.observe(journal)
         yield host
 
 
@@ -52,6 +56,13 @@ def kill_sandbox(tmp_path: Path) -> None:
     assert killed
 
 
+async def die_while_running(container: Container, tmp_path: Path) -> None:
+    running = asyncio.create_task(shell(container, "sleep 60"))
+    await asyncio.sleep(0.2)
+    kill_sandbox(tmp_path)
+    await running
+
+
 async def test_files_last_until_the_container_expires(
     containers: Containers, caller: Caller, clock: Clock, tmp_path: Path
 ) -> None:
@@ -70,18 +81,40 @@ async def test_files_last_until_the_container_expires(
             await lease.container()
 
 
-async def test_a_sandbox_that_is_killed_fails_its_container_and_leaves_nothing(
+async def test_a_sandbox_that_is_killed_costs_an_execution_but_not_the_container(
     containers: Containers, caller: Caller, tmp_path: Path
 ) -> None:
     async with containers.lease(caller, None) as lease:
         container = await lease.container()
-        await shell(container, "true")
-        kill_sandbox(tmp_path)
+        await shell(container, "echo kept > file")
         with pytest.raises(ContainerUnavailable):
             async with lease.execution("srvtoolu_1", "bash_code_execution"):
-                await shell(container, "true")
-        with pytest.raises(ContainerUnavailable, match="leave `container` out"):
-            await lease.container()
+                await die_while_running(container, tmp_path)
+        assert await shell(await lease.container(), "cat file") == "kept\n"
+    await containers.delete(caller, container.id)
     assert sites(tmp_path) == []
+
+
+async def test_the_events_of_a_container_tell_of_its_sleeps_wakes_and_crashes(
+    containers: Containers, caller: Caller, real_host: LocalHost, tmp_path: Path
+) -> None:
     async with containers.lease(caller, None) as lease:
-        assert await shell(await lease.container(), "echo well") == "well\n"
+        container = await lease.container()
+        await shell(container, "sleep 60 &")
+        await real_host.sleep(container.id, "asked for")
+        await shell(container, "true")
+        with pytest.raises(ContainerUnavailable):
+            await die_while_running(container, tmp_path)
+        await shell(container, "true")
+        for _ in range(100):
+            events = (await containers.catalogue.get(caller, container.id))["events"]
+            if len(events) == 6:
+                break
+            await asyncio.sleep(0.05)
+    assert [event["state"] for event in events] == ["running", "asleep", "running", "crashed", "asleep", "running"]
+    assert [event["reason"] for event in events[1:4]] == [
+        "asked for; with its processes",
+        "woke with its processes",
+        "the sandbox died",
+    ]
+    assert events[5]["reason"] == "woke with its files only: its sandbox had ended: the sandbox died"

@@ -15,7 +15,13 @@ from codecove.containers.quotas import Admission
 from codecove.containers.readiness import Readiness
 from codecove.containers.records import Records, Taken
 from codecove.observe.observer import Observer
-from codecove.sandbox.errors import ContainerExpired, ContainerNotFound, ContainerUnavailable, SandboxError
+from codecove.sandbox.errors import (
+    ContainerExpired,
+    ContainerLost,
+    ContainerNotFound,
+    ContainerUnavailable,
+    SandboxError,
+)
 from codecove.sandbox.host import Container, SandboxHost
 from codecove.store.database import Database
 from codecove.store.finish import finish
@@ -100,12 +106,16 @@ class Fleet:
                 del self.leased[container_id]
 
     async def get(self, container_id: str) -> Container:
-        """A container that was running when it was taken. Raises `ContainerExpired`, `ContainerUnavailable`."""
+        """A container that was running when it was taken.
+
+        Raises `ContainerExpired`, `ContainerUnavailable`, `HostFull`. One that is unavailable now may be there again
+        the next time, unless it is lost.
+        """
         try:
             return await self._host.get(container_id)
         except ContainerNotFound:
             await self.end([container_id], "expired", "its host no longer has it")
-        except ContainerUnavailable as error:
+        except ContainerLost as error:
             await self.end([container_id], "failed", str(error))
         raise await self.ending(container_id)
 

@@ -10,7 +10,7 @@ from codecove.clock import monotonic
 from codecove.containers.executions import ExecutionRecord
 from codecove.containers.fleet import Fleet
 from codecove.containers.records import Taken
-from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable
+from codecove.sandbox.errors import ContainerExpired, ContainerLost
 from codecove.sandbox.host import Container
 from codecove.store.finish import finish
 from codecove.workspaces import Caller
@@ -119,7 +119,8 @@ class Lease:
         It may run `at_most` seconds (None: nobody knows), or less if the record's `allowed_seconds` say so. The
         container is made before, if it has to be. Raises what `container` does, and `QuotaExceeded` if the workspace
         or the key may not run more now: then there is neither a new container nor a record. When
-        `ContainerUnavailable` comes out of the block, directly or as a cause, the container has failed.
+        `ContainerLost` comes out of the block, directly or as a cause, the container has failed; after any other
+        `ContainerUnavailable` it may be there again for the next.
         """
         record = ExecutionRecord(input_sha256=input_sha256)
         async with self._fleet.admission.execution(self._caller, record.id, at_most) as allowed:
@@ -144,7 +145,7 @@ class Lease:
             yield
         except BaseException as error:
             record.error_code = record.error_code or _error_code(error)
-            if (cause := _unavailable(error)) is not None:
+            if (cause := _lost(error)) is not None:
                 await finish(fleet.end([container_id], "failed", str(cause)))
             raise
         finally:
@@ -178,9 +179,9 @@ class Lease:
         return self._container_id
 
 
-def _unavailable(error: BaseException) -> ContainerUnavailable | None:
+def _lost(error: BaseException) -> ContainerLost | None:
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ContainerUnavailable):
+    while cause is not None and not isinstance(cause, ContainerLost):
         cause = cause.__cause__
     return cause
 

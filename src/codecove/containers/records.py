@@ -169,13 +169,14 @@ class Records:
         """The state that a container is in, and why."""
         async with self._database.read() as session:
             newest = (
-                select(ContainerEventRow)
-                .where(ContainerEventRow.container_id == container_id)
+                select(ContainerRow.state, ContainerEventRow.reason)
+                .join(ContainerEventRow, ContainerEventRow.container_id == ContainerRow.id)
+                .where(ContainerRow.id == container_id)
                 .order_by(ContainerEventRow.sequence.desc())
                 .limit(1)
             )
-            event = (await session.scalars(newest)).one()
-            return event.state, event.reason
+            state, reason = (await session.execute(newest)).one()
+            return state, reason
 
     @to_the_end
     async def add_files(self, container_id: str, file_ids: Iterable[str]) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from codecove.sandbox.limits import Limits
-from codecove.sandbox.observing import Observer
 
 WORKING_DIRECTORY = "/workspace"
 HOME = "/home/user"
@@ -186,8 +185,4 @@ class SandboxHost(Protocol):
 
     async def delete(self, container_id: str) -> None:
         """End it and remove all it left: processes, mounts, loop device, cgroup, files. Idempotent."""
-        ...
-
-    def observe(self, observer: Observer) -> None:
-        """From now on it is told what happens to containers."""
         ...

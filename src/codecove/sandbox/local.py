@@ -137,7 +137,7 @@ class LocalHost:
         await commands.uncancelled(self._remove(container_id))
 
     def observe(self, observer: Observer) -> None:
-        """See `host.SandboxHost`."""
+        """Have it told from now on what happens to containers."""
         self._observers.add(observer)
 
     def statistics(self) -> HostStatistics:

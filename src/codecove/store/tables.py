@@ -14,6 +14,8 @@ from codecove.workspaces import Role
 ContainerState = Literal["running", "expired", "failed", "deleted"]
 BatchState = Literal["creating", "in_progress", "canceling", "ended", "deleted"]
 BatchRequestState = Literal["waiting", "running", "succeeded", "errored", "canceled", "expired"]
+EventState = Literal["running", "asleep", "crashed", "expired", "failed", "deleted"]
+"""Of one that is `running`, its sandbox may be `asleep`, or have `crashed`: the next request brings it back."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -50,6 +52,7 @@ class Table(DeclarativeBase):
         ContainerState: String(16),
         BatchState: String(16),
         BatchRequestState: String(16),
+        EventState: String(16),
         Role: String(16),
     }
 
@@ -114,7 +117,7 @@ class ContainerRow(Table):
 
 
 class ContainerEventRow(Table):
-    """One change of a container's state. The newest one says why it is in the state it is in."""
+    """One change of a container's state, or of its sandbox's. The newest one says why it is in the state it is in."""
 
     __tablename__ = "container_events"
     __table_args__ = (Index(None, "container_id"),)
@@ -122,7 +125,7 @@ class ContainerEventRow(Table):
     sequence: Mapped[int] = mapped_column(primary_key=True)
     container_id: Mapped[str] = mapped_column(ForeignKey("containers.id"))
     at: Mapped[datetime]
-    state: Mapped[ContainerState]
+    state: Mapped[EventState]
     reason: Mapped[str]
 
 

@@ -298,8 +298,8 @@ def _failures_of(call: Call) -> Iterator[None]:
         log.error("container unavailable", call_id=call.id, reason=str(error), detail=error.detail)
         raise ToolFailure(
             "unavailable",
-            "The sandbox could not be started, or it stopped while this ran. Try again in a request without "
-            "`container`; if it happens again, the operator's log has the reason.",
+            "The sandbox could not be started, or it stopped while this ran. Files are kept; what ran is gone. Try "
+            "again; if it happens again, use a request without `container`. The operator's log has the reason.",
         ) from error
     except Exception as error:
         log.exception("a call failed by a fault of the server", call_id=call.id, tool=call.name)
