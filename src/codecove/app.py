@@ -37,6 +37,8 @@ from codecove.observe.tracing import Tracing, TracingUnavailable
 from codecove.sandbox.errors import SandboxError
 from codecove.sandbox.limits import Limits
 from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.pool import PoolSize
+from codecove.sandbox.rest import Freezing
 from codecove.settings import Settings
 from codecove.store.address import UnsupportedDatabase
 from codecove.store.audit import Audit
@@ -102,12 +104,7 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
     stored = Files(database=database, blobs=blobs, max_size=settings.max_file_size, quota=settings.workspace_storage)
     await stack.enter_async_context(Upkeep(database=database, blobs=blobs, metrics=observer.metrics))
     config = host_config(settings, image.rootfs)
-    journal = await stack.enter_async_context(Journal(database))
-    try:
-        host = await stack.enter_async_context(LocalHost(config))
-    except SandboxError as error:
-        raise CannotStart(str(error)) from error
-    host.observe(journal)
+    host = await _open_host(config, database, stack)
     containers = await stack.enter_async_context(_containers(settings, database, host, observer))
     precedence = Precedence(cores=len(os.sched_getaffinity(0)))
     requests = Messages(
@@ -177,6 +174,17 @@ def _batches(settings: Settings, database: Database, messages: Messages, observe
         envelope=lambda error, request_id: failure_of(error).envelope(request_id),
         metrics=observer.metrics,
     )
+
+
+async def _open_host(config: HostConfig, database: Database, stack: AsyncExitStack) -> LocalHost:
+    """The sandboxes of this machine; what happens to them is written into the database, to the end."""
+    journal = await stack.enter_async_context(Journal(database))
+    try:
+        host = await stack.enter_async_context(LocalHost(config))
+    except SandboxError as error:
+        raise CannotStart(str(error)) from error
+    host.observe(journal)
+    return host
 
 
 async def open_database(settings: Settings, stack: AsyncExitStack, *, actor: str = SERVER) -> Database:
@@ -254,5 +262,11 @@ def host_config(settings: Settings, rootfs: Path) -> HostConfig:
         runtime=settings.runtime,
         limits=limits,
         max_containers=settings.max_containers,
+        memory_reserve=settings.memory_reserve,
+        memory_overcommit=settings.memory_overcommit,
+        admission_wait=settings.admission_wait,
+        boot_timeout=settings.boot_timeout,
+        freezing=Freezing(after=settings.freeze_after, background_grace=settings.background_grace),
         idle_sleep=settings.idle_sleep,
+        pool=PoolSize(minimum=settings.pool_min, maximum=settings.pool_max),
     )

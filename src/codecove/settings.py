@@ -169,6 +169,34 @@ class Settings(BaseSettings):
     max_containers: int = Field(
         default=100, ge=1, description="Containers awake at once on this machine. Others sleep, and take only disk."
     )
+    memory_reserve: ByteSize = Field(
+        default=ByteSize(256 * 2**20),
+        description="Memory of the machine that containers leave to all else: below it idle ones are put to sleep.",
+    )
+    memory_overcommit: float = Field(
+        default=8,
+        ge=1,
+        description=(
+            "Of the memory that containers which are awake may still take, one part in so many is held ready before "
+            "another one starts. 1: what their limits say fits into the machine together."
+        ),
+    )
+    admission_wait: float = Field(
+        default=10, ge=0, description="Seconds that a container which is to start or wake waits for room."
+    )
+    boot_timeout: float = Field(default=30, gt=0, description="Seconds after which a container that boots has failed.")
+    pool_min: int = Field(default=0, ge=0, description="Containers that stand ready at least, frozen and unused.")
+    pool_max: int = Field(
+        default=4,
+        ge=0,
+        description="Containers that stand ready at most, as many as the last quarter of an hour needed at once.",
+    )
+    freeze_after: float = Field(
+        default=0.5, ge=0, description="Seconds after its last call that a container is frozen: it takes no CPU then."
+    )
+    background_grace: float = Field(
+        default=300, ge=0, description="The same for one whose last execution left programs running in the background."
+    )
     idle_sleep: Annotated[float | None, _never] = Field(
         default=300,
         gt=0,
