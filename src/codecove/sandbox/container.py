@@ -210,9 +210,7 @@ class LocalContainer:
         """From asleep to waking."""
         self._go(State.WAKING, "a call")
 
-    def awake(
-        self, connection: AgentConnection, cause: str, *, background: bool = False, warm: bool = False
-    ) -> None:
+    def awake(self, connection: AgentConnection, cause: str, *, background: bool = False, warm: bool = False) -> None:
         """It has booted or woken, perhaps with something that runs: calls go to this agent from now on."""
         self._connection = connection
         self._warmth = Warmth(connection, on=warm)
