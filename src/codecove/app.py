@@ -5,6 +5,7 @@ import fcntl
 import os
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -12,7 +13,7 @@ from sqlalchemy import URL
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from codecove import __version__
+from codecove import __version__, clock
 from codecove.api.errors import HANDLERS, failure_of
 from codecove.api.middleware import RequestContext
 from codecove.api.rates import RateLimits
@@ -20,6 +21,7 @@ from codecove.api.routes import ROUTES
 from codecove.api.services import Services
 from codecove.batches.service import Batches, Policy
 from codecove.containers.journal import Journal
+from codecove.containers.retention import forget_ended
 from codecove.containers.service import Containers
 from codecove.direct.executions import Executions
 from codecove.direct.files import ContainerFiles
@@ -32,6 +34,7 @@ from codecove.images.library import Image, Library
 from codecove.messages.service import Messages
 from codecove.messages.upstream import Upstreams
 from codecove.models import Models
+from codecove.observe.chores import Chores
 from codecove.observe.observer import Observer
 from codecove.observe.tracing import Tracing, TracingUnavailable
 from codecove.sandbox.errors import SandboxError
@@ -51,6 +54,7 @@ from codecove.tools.precedence import Precedence
 from codecove.usage.service import Usage
 from codecove.usage.sums import Prices
 
+_HOUR = 3600.0
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -97,9 +101,7 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
             "once no older version is to come back on this database: cove database upgrade",
             post_steps=database.unfinished,
         )
-    audit = Audit(database)
-    await audit.record("server.start", f"codecove {__version__}")
-    stack.push_async_callback(audit.record, "server.stop", f"codecove {__version__}")
+    await _audit(settings, database, observer, stack)
     keys = await _keys(settings, database)
     stored = Files(database=database, blobs=blobs, max_size=settings.max_file_size, quota=settings.workspace_storage)
     await stack.enter_async_context(Upkeep(database=database, blobs=blobs, metrics=observer.metrics))
@@ -136,6 +138,18 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
 def _usage(settings: Settings, database: Database, observer: Observer) -> Usage:
     prices = Prices(hour=settings.session_price, free_hours=settings.free_session_hours)
     return Usage(database, prices=prices, retention=settings.usage_retention, metrics=observer.metrics)
+
+
+async def _audit(settings: Settings, database: Database, observer: Observer, stack: AsyncExitStack) -> None:
+    """Start and stop are acts too. What is known of the past is held to its retention."""
+    audit = Audit(database)
+    await audit.record("server.start", f"codecove {__version__}")
+    stack.push_async_callback(audit.record, "server.stop", f"codecove {__version__}")
+    chores = await stack.enter_async_context(Chores(observer.metrics))
+    if (acts := settings.audit_retention) is not None:
+        chores.every(_HOUR, "shorten the audit log", lambda: audit.forget(clock.now() - timedelta(days=acts)))
+    if (rows := settings.usage_retention) is not None:
+        chores.every(_HOUR, "forget containers", lambda: forget_ended(database, clock.now() - timedelta(days=rows)))
 
 
 async def _keys(settings: Settings, database: Database) -> Keys:

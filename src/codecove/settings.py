@@ -252,9 +252,12 @@ class Settings(BaseSettings):
         default=400,
         ge=2,
         description=(
-            "Days for which the rows of executions and sessions stay, or `never` to remove them. Afterwards their "
-            "sums are kept, by day, workspace, key and tool."
+            "Days for which the rows of executions, sessions and ended containers stay, or `never` to remove them. "
+            "Of executions and sessions the sums are kept, by day, workspace, key and tool."
         ),
+    )
+    audit_retention: Annotated[int | None, _never] = Field(
+        default=400, ge=1, description="Days for which administrative acts stay in the audit log, or `never`: for ever."
     )
 
     @classmethod

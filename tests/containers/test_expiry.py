@@ -1,9 +1,12 @@
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
+from codecove.containers.retention import forget_ended
 from codecove.containers.service import Containers
+from codecove.errors import NotFound
 from codecove.sandbox.errors import ContainerExpired
 from codecove.store.database import Database
 from codecove.workspaces import Caller
@@ -169,3 +172,25 @@ async def test_containers_that_a_crash_took_are_expired_at_the_next_start(
             assert await use(after, caller, kept) == kept
             assert [row.error_code for row in await executions(database)] == ["interrupted"]
     assert (await history(database, lost))[1:] == [("expired", "the server stopped and its host no longer has it")]
+
+
+async def test_what_is_known_of_a_container_goes_after_its_retention_if_nothing_else_needs_it(
+    database: Database, host: StandInHost, caller: Caller, clock: Clock
+) -> None:
+    async with Containers(database=database, host=host, idle_expiry=IDLE, now=clock) as containers:
+        ended = await use(containers, caller)
+        async with containers.lease(caller, None) as lease, lease.execution("srvtoolu_1", "bash_code_execution"):
+            metered = lease.container_id
+        clock.advance(IDLE + 1)
+        await containers.sweep()
+        alive = await use(containers, caller)
+        clock.advance(9 * 86400)
+        await use(containers, caller)
+        await forget_ended(database, clock() - timedelta(days=10))
+        assert len(await history(database, ended)) == 2
+        clock.advance(86400 + 1)
+        await forget_ended(database, clock() - timedelta(days=10))
+        assert metered is not None
+        assert [len(await history(database, some)) for some in (ended, metered, alive)] == [0, 2, 1]
+        with pytest.raises(NotFound):
+            await use(containers, caller, ended)
