@@ -131,6 +131,23 @@ def test_a_container_with_files_is_billed_though_nothing_ran_in_it(site: tuple[P
         totals = usage(caller)["totals"]
         assert (totals["executions"], totals["sessions"], totals["session_seconds"]) == (0, 1, 300)
         caller.delete(f"/v1/containers/{container_id}")
+        content = [{"type": "text", "text": "Hello"}, {"type": "container_upload", "file_id": file_id}]
+        message = {
+            "model": "codecove/blocks",
+            "max_tokens": 1000,
+            "tools": [{"type": "code_execution_20250825", "name": "code_execution"}],
+            "messages": [{"role": "user", "content": content}],
+        }
+        answer = caller.post("/v1/messages", json=message).json()
+        listed = caller.get(f"/v1/containers/{answer['container']['id']}/files/files/input").json()["entries"]
+        assert len(listed) == 1
+        totals = assert_sums(caller)
+        assert (totals["executions"], totals["sessions"], totals["session_seconds"]) == (0, 2, 600)
+        # Without files, and without a call, there is no container.
+        message["messages"] = [{"role": "user", "content": "Hello"}]
+        assert "container" not in caller.post("/v1/messages", json=message).json()
+        assert assert_sums(caller) == totals
+        caller.delete(f"/v1/containers/{answer['container']['id']}")
 
 
 def test_only_an_admin_sees_all_workspaces(site: tuple[Path, str]) -> None:

@@ -79,7 +79,7 @@ class Messages:
             return
         container_id = request.container_id or await self._container_of_calls(caller, resolved.messages, pending)
         async with self._containers.lease(caller, container_id) as lease:
-            workshop = self._workshop(request, declared, lease, resolved, caller, background=background)
+            workshop = await self._workshop(request, declared, lease, resolved, caller, background=background)
             loop = self._loop(request, resolved, choice, headers, workshop=workshop)
             async with aclosing(loop.events(pending)) as events:
                 async for event in events:
@@ -143,7 +143,7 @@ class Messages:
                 return found
         return None
 
-    def _workshop(
+    async def _workshop(
         self,
         request: MessagesRequest,
         declared: Declaration,
@@ -172,4 +172,5 @@ class Messages:
             ),
             turn=self._precedence.background if background else self._precedence.interactive,
         )
+        await session.preload()
         return Workshop(tool=declared.tool, session=session, lease=lease)

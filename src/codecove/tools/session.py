@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import structlog
 
 from codecove.clock import monotonic
-from codecove.errors import RateLimited
-from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable, GuestFileError, HostFull
+from codecove.errors import CodecoveError, RateLimited
+from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable, GuestFileError, HostFull, SandboxError
 from codecove.sandbox.host import INPUT_ROOT, OUTPUT_ROOT, Container
 from codecove.tools.base import Call, Operation, Tool
 from codecove.tools.command import with_notes
@@ -126,6 +126,19 @@ class ToolSession:
             message = f"{failure.message}\n{notice}" if notice else failure.message
             return error_block(_result_name(tool, call), call.id, failure.code, message)
         return result_block(call.name, call.id, content)
+
+    async def preload(self) -> None:
+        """Put in the uploads that the container lacks, before the model is asked: whether it calls or not.
+
+        What fails now the first call tries again, and tells the model.
+        """
+        if all(upload.file_id in self._lease.loaded_files for upload in self._uploads):
+            return
+        try:
+            self._notes = await self._load_uploads(await self._lease.container())
+            self._prepared = True
+        except (SandboxError, CodecoveError) as error:
+            log.info("uploads not put in yet", reason=str(error))
 
     async def reserve(self) -> None:
         """Have a container for calls that a later request will run, so that this one's response can name it.

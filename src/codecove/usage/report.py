@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, literal, select
@@ -165,7 +165,8 @@ def _days(span: Span) -> _Source:
 async def _months(session: AsyncSession, span: Span) -> dict[tuple[str, str], int]:
     """Microseconds of sessions by month and workspace, for each calendar month that the span touches."""
     found: defaultdict[tuple[str, str], int] = defaultdict(int)
-    whole = Span(_month(span.start), _month(_month(span.end).replace(day=28), ahead=True), span.workspace_id)
+    last = max(span.end - timedelta(microseconds=1), span.start)
+    whole = Span(_month(span.start), _month(last, ahead=True), span.workspace_id)
     for (day, owner), sums in (await _groups(session, whole, ["day", "workspace"])).items():
         if sums.sessions:
             found[day[:7], owner] += sums.session_microseconds
