@@ -167,7 +167,8 @@ async def _months(session: AsyncSession, span: Span) -> dict[tuple[str, str], in
     found: defaultdict[tuple[str, str], int] = defaultdict(int)
     last = max(span.end - timedelta(microseconds=1), span.start)
     whole = Span(_month(span.start), _month(last, ahead=True), span.workspace_id)
-    for (day, owner), sums in (await _groups(session, whole, ["day", "workspace"])).items():
+    sessions = await _sums(session, ["day", "workspace"], _sessions(whole), _days(whole))
+    for (day, owner), sums in sessions.items():
         if sums.sessions:
             found[day[:7], owner] += sums.session_microseconds
     return found
