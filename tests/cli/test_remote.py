@@ -105,11 +105,47 @@ def test_files_are_copied_both_ways(remote: Remote, container: str) -> None:
     assert Path("back.bin").read_bytes() == data
     kept = remote.run("containers", "cp", f"{container}:/workspace/new/näme 1%.bin", ".")
     assert (kept.exit_code, "--force" in kept.stderr) == (1, True)
-    directory = remote.run("containers", "cp", f"{container}:/workspace/new", "there")
-    assert (directory.exit_code, "is a directory" in directory.stderr) == (1, True)
     missing = remote.run("containers", "cp", "nowhere", f"{container}:/workspace/x")
     assert (missing.exit_code, "nowhere" in missing.stderr) == (1, True)
     assert remote.run("containers", "cp", "back.bin", "there").exit_code == 1
+
+
+@pytest.mark.sandbox
+def test_folders_are_copied_in_and_out_and_nothing_is_written_elsewhere(remote: Remote, container: str) -> None:
+    Path("in/sub").mkdir(parents=True)
+    Path("in/a.txt").write_text("a")
+    Path("in/sub/数据 🎉.csv").write_text("b")
+    Path("in/.hidden").write_text("h")
+    Path("in/link").symlink_to("/etc/passwd")
+    assert "left out: in/link" in remote.run("containers", "cp", "in", f"{container}:/workspace").stderr
+    hostile = (
+        "cd /workspace/in; ln -s /etc/passwd p; ln -s .. up; mkfifo q; mkdir -p 'new\nline'; echo x > $'new\\nline/x'"
+    )
+    remote.run("containers", "exec", container, "--", "bash", "-c", hostile)
+    out = remote.run("containers", "cp", f"{container}:/workspace/in", "out")
+    assert (out.exit_code, "/workspace/in/p is neither" in out.stderr) == (0, True)
+    found = {str(path.relative_to("out")) for path in Path("out").rglob("*") if path.is_file()}
+    assert found >= {"a.txt", ".hidden", "sub/数据 🎉.csv"}
+    assert not any(path.is_symlink() for path in Path("out").rglob("*"))
+    again = remote.run("containers", "cp", f"{container}:/workspace/in", "out")
+    assert Path("out/in/a.txt").read_text() == "a"  # `out` is a directory by now
+    assert again.exit_code == 0
+    assert remote.run("containers", "cp", f"{container}:/workspace/in", "out").exit_code == 1
+    Path("trap").mkdir()
+    Path("trap/in").symlink_to("/tmp")
+    trapped = remote.run("containers", "cp", f"{container}:/workspace/in", "trap")
+    assert (trapped.exit_code, "is a link" in trapped.stderr) == (1, True)
+
+
+@pytest.mark.sandbox
+def test_several_are_removed_though_one_is_not_there(remote: Remote) -> None:
+    Path("a").write_text("a")
+    one, two = (remote.good("files", "upload", "a").strip() for _ in range(2))
+    done = remote.run("files", "rm", one, "file_01" + "a" * 22, two)
+    assert (done.exit_code, "there is no file" in done.stderr) == (1, True)
+    listed = remote.good("files", "ls")
+    assert one not in listed
+    assert two not in listed
 
 
 @pytest.mark.sandbox

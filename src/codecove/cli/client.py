@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Concatenate, ParamSpec
 from urllib.parse import quote
@@ -80,6 +80,18 @@ class Client:
             if not page["has_more"] or not page["data"]:
                 return
             params["after_id"] = page["last_id"]
+
+
+def delete_each(client: Client, paths: Sequence[str]) -> None:
+    """Delete what is at these paths; one that can't be deleted does not keep the others. Raises `RequestFailed`."""
+    failures = []
+    for path in paths:
+        try:
+            client.json("DELETE", path)
+        except RequestFailed as error:
+            failures.append(str(error))
+    if failures:
+        raise RequestFailed("\n".join(failures))
 
 
 def segment(text: str) -> str:

@@ -1,16 +1,15 @@
 """cove containers: the containers of a workspace, on a server that runs."""
 
-import os
 import shlex
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from codecove.cli import executions, shell, transfer
-from codecove.cli.client import Client, Json, RequestFailed, segment, with_client
+from codecove.cli import copying, executions, shell
+from codecove.cli.client import Client, Json, RequestFailed, delete_each, segment, with_client
 
 app = typer.Typer(
     name="containers", help="Containers on a server: see them, work in them, delete them.", no_args_is_help=True
@@ -105,39 +104,21 @@ def exec_(
 @with_client
 def cp(
     client: Client,
-    source: Annotated[str, typer.Argument(help="A local file, or ID:/path of a file in a container.")],
-    target: Annotated[str, typer.Argument(help="The other of the two; a directory keeps the file's name.")],
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a local file.")] = False,
+    source: Annotated[str, typer.Argument(help="A local file or folder, or ID:/path of one in a container.")],
+    target: Annotated[str, typer.Argument(help="The other of the two; in a directory it keeps its name.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite local files.")] = False,
 ) -> None:
-    """Copy one file into a container, or out of one."""
+    """Copy a file or a folder into a container, or out of one. Links are left out."""
     inside = [_inside(source), _inside(target)]
-    if inside[0] is None and inside[1] is not None:
-        put(client, Path(source), *inside[1])
-    elif inside[0] is not None and inside[1] is None:
-        _fetch(client, *inside[0], Path(target), force=force)
-    else:
-        raise RequestFailed("One of the two is ID:/path, a file in a container, the other a local file.")
-
-
-def put(client: Client, local: Path, container_id: str, path: str) -> None:
-    """Copy a local file into a container; a `path` that ends with a slash is a directory."""
-    if path.endswith("/"):
-        path += local.name
-    with transfer.reading(local) as file:
-        client.json("PUT", files_path(container_id, path), content=iter(file))
-
-
-def _fetch(client: Client, container_id: str, path: str, target: Path, *, force: bool) -> None:
-    if target.is_dir():
-        name = transfer.local_name(PurePosixPath(path).name)
-        if name is None:
-            raise RequestFailed(f"{path}: say what it is to be called here.")
-        target /= name
-    with client.stream("GET", files_path(container_id, path)) as answer:
-        if answer.headers["content-type"] == "application/json":
-            raise RequestFailed(f"{path} is a directory; cp copies one file. `tar` in the container makes one of many.")
-        if not transfer.save(answer, target, force=force):
-            raise RequestFailed(f"{target} is there already: --force overwrites it.")
+    try:
+        if inside[0] is None and inside[1] is not None:
+            copying.put(client, Path(source), *inside[1])
+        elif inside[0] is not None and inside[1] is None:
+            copying.fetch(client, *inside[0], Path(target), force=force)
+        else:
+            raise RequestFailed("One of the two is ID:/path, in a container, the other a local file or folder.")
+    except OSError as error:
+        raise RequestFailed(f"{error.filename}: {error.strerror}") from error
 
 
 @app.command()
@@ -147,14 +128,7 @@ def rm(
     container_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The containers' ids.")],
 ) -> None:
     """Delete containers, with all that is in them. What runs there ends."""
-    for container_id in container_ids:
-        client.json("DELETE", _path(container_id))
-
-
-def files_path(container_id: str, path: str) -> str:
-    """The endpoint of an absolute path in a container."""
-    names = os.fsencode(path).decode("utf-8", "surrogateescape").split("/")
-    return f"{_path(container_id)}/files{'/'.join(segment(name) for name in names)}"
+    delete_each(client, [_path(container_id) for container_id in container_ids])
 
 
 def _path(container_id: str) -> str:

@@ -10,7 +10,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from codecove.cli import transfer
-from codecove.cli.client import Client, RequestFailed, segment, with_client
+from codecove.cli.client import Client, RequestFailed, delete_each, segment, with_client
 
 app = typer.Typer(name="files", help="Files on a server: upload, list, fetch, delete.", no_args_is_help=True)
 
@@ -69,5 +69,4 @@ def get(
 @with_client
 def rm(client: Client, file_ids: _Ids) -> None:
     """Delete files."""
-    for file_id in file_ids:
-        client.json("DELETE", f"/v1/files/{segment(file_id)}")
+    delete_each(client, [f"/v1/files/{segment(file_id)}" for file_id in file_ids])

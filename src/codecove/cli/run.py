@@ -10,7 +10,7 @@ import typer
 
 from codecove.cli import executions, transfer
 from codecove.cli.client import Client, Json, RequestFailed, segment, with_client
-from codecove.cli.containers import files_path, put
+from codecove.cli.copying import files_path, put
 from codecove.sandbox.host import WORKING_DIRECTORY
 
 _INTERPRETERS = {".sh": "bash"}
