@@ -27,7 +27,7 @@ ARROWS = {
     "models": set[str](),
 }
 # These use whatever they need: they put the parts together.
-WIRING = {"app", "cli", "doctor"}
+WIRING = {"app", "gauges", "cli", "doctor"}
 # These are used by others and use next to nothing themselves.
 FOUNDATION = {
     "sandbox": set[str](),

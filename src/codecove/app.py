@@ -29,6 +29,7 @@ from codecove.files.blobs import Blobs, BlobStoreUnavailable
 from codecove.files.places import UnsupportedPlace, blob_place
 from codecove.files.service import Files
 from codecove.files.upkeep import Upkeep
+from codecove.gauges import SandboxTimes, of_host, watched_backlog
 from codecove.images.errors import ImageError
 from codecove.images.library import Image, Library
 from codecove.messages.service import Messages
@@ -117,13 +118,16 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
         facts=facts_from(image.manifest, config.limits, execution_timeout=settings.execution_timeout),
         precedence=precedence,
     )
+    batches = await stack.enter_async_context(_batches(settings, database, requests, observer))
+    host.observe(SandboxTimes(observer.metrics))
+    observer.metrics.watch(lambda: of_host(host.statistics()))
     return Services(
         settings=settings,
         keys=keys,
         workspaces=Workspaces(database),
         files=stored,
         messages=requests,
-        batches=await stack.enter_async_context(_batches(settings, database, requests, observer)),
+        batches=batches,
         containers=containers,
         container_files=ContainerFiles(containers),
         executions=Executions(settings=settings, containers=containers, files=stored, precedence=precedence),
@@ -131,6 +135,7 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
         usage=await stack.enter_async_context(_usage(settings, database, observer)),
         models=await stack.enter_async_context(Models(settings)),
         metrics=observer.metrics,
+        backlog=watched_backlog(observer.metrics, batches.backlog),
         stopping=stopping,
     )
 

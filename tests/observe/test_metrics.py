@@ -1,6 +1,8 @@
 """What `/metrics` says of a server that has worked, read with Prometheus' own parser."""
 
+import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -19,6 +21,13 @@ def fresh(upstream: ScriptedUpstream) -> Iterator[Server]:
     """A server that has answered nothing yet."""
     with started({"COVE_UPSTREAM_URL": upstream.url, "COVE_UPSTREAM_API_KEY": "upstream-key"}) as server:
         yield server
+
+
+@pytest.fixture
+def ask_once(server: Server, upstream: ScriptedUpstream) -> None:
+    """Something has been executed."""
+    upstream.script(Turn([bash("true")]), Turn([say("Done.")]))
+    httpx2.post(f"{server.url}/v1/messages", headers=server.headers, json=body(), timeout=60).raise_for_status()
 
 
 def scrape(server: Server, **headers: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -76,6 +85,27 @@ def test_no_label_comes_from_a_client(fresh: Server, upstream: ScriptedUpstream)
     text = httpx2.get(f"{fresh.url}/metrics").text
     assert "stranger" not in text
     assert "BREW" not in text
+
+
+def test_the_dashboard_and_the_guide_name_only_metrics_that_there_are(server: Server, ask_once: None) -> None:
+    root = Path(__file__).parents[2]
+    text = httpx2.get(f"{server.url}/metrics").text
+    there = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")}
+    there |= {line.split(" ")[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    for document in ("deploy/grafana.json", "docs/operating.md"):
+        named = set(re.findall(r"\b(?:codecove|process)_[a-z_]+\b", (root / document).read_text()))
+        named = {name.removesuffix("_bucket") for name in named}
+        assert named - there - {"process_resident_memory_bytes"} == set(), document
+
+
+def test_what_the_sandbox_does_is_timed_and_its_containers_are_counted(server: Server, ask_once: None) -> None:
+    found = scrape(server)
+    assert value(found, "codecove_sandbox_seconds_count", what="execution") >= 1
+    assert value(found, "codecove_sandbox_seconds_count", what="boot") >= 1
+    alive = sum(value(found, "codecove_containers", state=state) for state in ("idle", "frozen", "asleep"))
+    assert alive >= 1
+    assert value(found, "codecove_available_memory_bytes") > 2**20
+    assert value(found, "codecove_batch_requests", state="waiting") == 0
 
 
 def test_a_metrics_key_is_needed_when_one_is_set() -> None:

@@ -19,6 +19,7 @@ async def _metrics(request: Request) -> Response:
         given = bearer_token(request) or ""
         if not secrets.compare_digest(given.encode(), wanted.get_secret_value().encode()):
             raise Unauthenticated("authorization: /metrics needs `Bearer` and the key in COVE_METRICS_KEY")
+    await parts.backlog()
     return Response(parts.metrics.exposition(), headers={"content-type": CONTENT_TYPE})
 
 

@@ -1,6 +1,7 @@
 """What the endpoints call. `app.py` builds it when the server starts."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -38,6 +39,8 @@ class Services:
     usage: Usage
     models: Models
     metrics: Metrics
+    backlog: Callable[[], Awaitable[None]]
+    """Brings the metrics of the batches up to date."""
     stopping: asyncio.Event
     """Set when the server ends: work that still runs is cancelled."""
 

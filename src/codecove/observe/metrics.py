@@ -97,7 +97,7 @@ class Metrics:
         )
         self.sandbox_seconds = Histogram(
             "codecove_sandbox_seconds",
-            "What the sandbox does: `boot`, `take` (from the pool), `wake`, `sleep`, `delete`, `run` (one command).",
+            "What the sandbox does: `boot`, `wake`, `sleep`, `execution` (one command).",
             ("what",),
             buckets=_QUICK,
             registry=registry,
