@@ -77,6 +77,8 @@ class LocalContainer:
         self._idle_since = begin.at
         self._attendant: asyncio.Task[None] | None = None
         self._warmth: Warmth | None = None
+        self._fresh = True
+        """Whether nothing has been asked of it since it is awake."""
 
     @property
     def state(self) -> State:
@@ -102,6 +104,11 @@ class LocalContainer:
     def memory_in_use(self) -> int:
         """Bytes, without cached files, at the last look: what is frozen keeps what it had then."""
         return self._meter.memory_in_use
+
+    @property
+    def uses_libraries(self) -> bool:
+        """Whether a program has asked for a warm interpreter since it is awake."""
+        return self._warmth is not None and self._warmth.was_used
 
     def host_processes(self) -> list[int]:
         """The pids, on the host, of the sandbox and of what runs in it."""
@@ -216,6 +223,7 @@ class LocalContainer:
         self._warmth = Warmth(connection, on=warm)
         self._users = 0
         self._background = background
+        self._fresh = True
         self._idle_since = time.monotonic()
         self._go(State.IDLE, cause)
         self._begin_attending()
@@ -326,6 +334,7 @@ class LocalContainer:
         if self._users == 0:
             self._go(State.BUSY, cause)
         self._users += 1
+        self._fresh = False
         try:
             yield agent
         finally:
@@ -355,7 +364,7 @@ class LocalContainer:
             while True:
                 await asyncio.sleep(memory.INTERVAL)
                 await self._watch_memory()
-                if self._is_due_to_freeze and self._warmth is not None:
+                if self._is_due_to_freeze and self._warmth is not None and not self._fresh:
                     await self._warmth.give_up_unused()
                 if self._is_due_to_freeze:
                     with self._group_errors(self._agent):

@@ -26,6 +26,7 @@ from codecove.sandbox.room import Room
 from codecove.sandbox.site import Site
 from codecove.sandbox.standby import Standby
 from codecove.sandbox.statistics import Counts, Failure, HostStatistics
+from codecove.sandbox.template import Templates
 
 __all__ = ["HostConfig", "LocalHost"]
 
@@ -66,6 +67,7 @@ class LocalHost:
         self._keeper: asyncio.Task[None] | None = None
         self._clearing: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._warm = Templates(self._premises)
 
     async def __aenter__(self) -> Self:
         """Raises `SandboxError` when the directory is in use, or something needed is missing."""
@@ -183,6 +185,14 @@ class LocalHost:
         """The control groups that its containers have."""
         return [group.name for group in self._premises.cgroup.children()]
 
+    async def _start(self, resident: Resident) -> None:
+        limits = resident.container.limits
+        warm = self._warm.ready(limits)
+        if not await resident.boot(await self._premises.template(limits), warm) and warm is not None:
+            self._warm.reject(warm)
+        if any(other.container.uses_libraries for other in self._residents.values()):
+            self._warm.want(limits)
+
     def _check_open(self) -> None:
         if self._keeper is None or self._closing:
             raise SandboxError("the host is not open: use it as an async context manager")
@@ -231,7 +241,7 @@ class LocalHost:
         async with self._room.place(limits.memory_bytes), resident.lock:
             if resident.container.state is not State.CREATING:
                 raise ContainerUnavailable("the container was deleted while it was made")
-            await resident.boot(await self._premises.template(limits))
+            await self._start(resident)
 
     async def _make_spare(self) -> Resident | None:
         """One for the pool, if there is room without giving anything up. Raises what `_boot` raises."""
@@ -243,7 +253,7 @@ class LocalHost:
             resident = self._new("", limits)
             try:
                 async with resident.lock:
-                    await resident.boot(await self._premises.template(limits))
+                    await self._start(resident)
             except BaseException:
                 await commands.uncancelled(resident.destroy())
                 raise
@@ -363,6 +373,7 @@ class LocalHost:
                 self._keeper.cancel()
                 await asyncio.wait([self._keeper])
             await self._standby.close()
+            await self._warm.close()
             if self._clearing:
                 await asyncio.wait(self._clearing)
             deadline = time.monotonic() + _STOP_SECONDS

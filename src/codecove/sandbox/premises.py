@@ -52,7 +52,7 @@ class Premises:
         built = await asyncio.to_thread(guestbuild.build, self.directory, rootfs)
         self._image = self.image()
         self._ground = Ground(rootfs, built, self._runtime)
-        for directory in (self._sites, self._templates):
+        for directory in (self._sites, self.templates):
             directory.mkdir(mode=0o700, exist_ok=True)
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class Premises:
     async def template(self, limits: Limits) -> Path:
         """An empty disk of the size that the limits have. Raises `CommandFailed`, `OSError`."""
         async with self._template_lock:
-            return await layer.template(self._templates, limits.disk_bytes)
+            return await layer.template(self.templates, limits.disk_bytes)
 
     def disk_refusal(self) -> str:
         """Why there is no room for another disk. Empty if there is."""
@@ -128,7 +128,8 @@ class Premises:
         return self.directory / "containers"
 
     @property
-    def _templates(self) -> Path:
+    def templates(self) -> Path:
+        """Where is kept what containers are made from."""
         return self.directory / "templates"
 
     def _site(self, name: str) -> Site:

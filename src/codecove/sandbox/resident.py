@@ -59,16 +59,21 @@ class Resident:
         self.waking = asyncio.Lock()
         """Held by the one call that has it woken. The others find it awake then."""
 
-    async def boot(self, template: Path) -> None:
-        """Make its disk and start it there. The caller holds `lock`.
+    async def boot(self, disk: Path, warm: Path | None = None) -> bool:
+        """Make its disk and start it there, from the template `warm` if there is one. The caller holds `lock`.
 
-        Raises `ContainerUnavailable`, `CommandFailed`, `OSError`; then and when cancelled `destroy` must follow.
+        False if it could not be started from that. Raises `ContainerUnavailable`, `CommandFailed`, `OSError`; then and
+        when cancelled `destroy` must follow.
         """
         began = time.monotonic()
-        await self._site.create(template)
-        connection = await self._start()
-        self.container.awake(connection, "booted")
+        await self._site.create(disk)
+        connection = None if warm is None else await self._start_from(warm)
+        restored = connection is not None
+        if connection is None:
+            connection = await self._start()
+        self.container.awake(connection, "restored from a template" if restored else "booted", warm=restored)
         self._observer.took("boot", time.monotonic() - began)
+        return restored or warm is None
 
     async def adopt(self, container_id: str) -> None:
         """Give it its id, after it has booted: from now on a restart of the server finds it.
@@ -161,6 +166,15 @@ class Resident:
         """Start it on its disk as a fresh sandbox, with none of its processes."""
         return await self._site.boot(self.container.limits, rootfs=self._ground.rootfs, built=self._ground.built)
 
+    async def _start_from(self, template: Path) -> AgentConnection | None:
+        limits, ground = self.container.limits, self._ground
+        try:
+            return await self._site.restore(template, limits, rootfs=ground.rootfs, built=ground.built)
+        except (SandboxError, OSError) as error:
+            _log.warning("%s could not be restored from a template: %s", self.container.id, error)
+            await self._site.end()
+            return None
+
     async def _back_to_sleep(self, error: Exception) -> None:
         cause = f"it could not be woken: {error}"
         try:
@@ -205,7 +219,10 @@ class Resident:
         if not missing:
             try:
                 connection = await self._site.restore(
-                    self._record.limits, rootfs=self._ground.rootfs, built=self._ground.built
+                    self._site.checkpoint_directory,
+                    self._record.limits,
+                    rootfs=self._ground.rootfs,
+                    built=self._ground.built,
                 )
             except ContainerLost:
                 raise

@@ -59,9 +59,9 @@ class Site:
         command = self._runtime.run_command(self._runtime_id, self.directory)
         return await self._start(command, limits, rootfs=rootfs, built=built, restored=False)
 
-    async def restore(self, limits: Limits, *, rootfs: Path, built: Built) -> AgentConnection:
-        """Let the processes of its checkpoint run on, on the disk as it was then. Otherwise like `boot`."""
-        command = self._runtime.restore_command(self._runtime_id, self.directory, self.checkpoint_directory)
+    async def restore(self, checkpoint: Path, limits: Limits, *, rootfs: Path, built: Built) -> AgentConnection:
+        """Let the processes of a checkpoint run on, on a disk as it was then. Otherwise like `boot`."""
+        command = self._runtime.restore_command(self._runtime_id, self.directory, checkpoint)
         return await self._start(command, limits, rootfs=rootfs, built=built, restored=True)
 
     async def checkpoint(self) -> str:

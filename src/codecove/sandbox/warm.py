@@ -105,6 +105,11 @@ class Warmth:
             await self._agent.ask(Request.WARM, encode_command([], {}), FileExchange(_INTERPRETER, Answer.DONE))
 
     @property
+    def was_used(self) -> bool:
+        """Whether a program has asked for it."""
+        return self._used
+
+    @property
     def is_on(self) -> bool:
         """Whether there is one, as far as is known."""
         return self._on
