@@ -37,9 +37,10 @@ test-cgroup2: setup-tests ## the sandbox under control groups of version 2, in a
 soak: setup-tests ## the long tests: storms, soaks, load
 	@$(CLEAN) $(PYTHON) -m pytest -m soak --timeout 0 $(ARGS)
 
-bench: setup ## how fast it is: the sandbox, and what streaming through the server adds
+bench: setup ## how fast it is: the sandbox, what streaming through the server adds, batches
 	@$(CLEAN) $(PYTHON) bench/sandbox.py $(ARGS)
 	@$(CLEAN) $(PYTHON) bench/streaming.py
+	@$(CLEAN) $(PYTHON) bench/batches.py
 
 bench-peers: setup ## install the other products that the sandbox is measured beside, in .cache/bench
 	@scripts/peers.sh
