@@ -67,6 +67,34 @@ async def test_processes_that_exceed_the_memory_together(small_shell: Shell) -> 
     assert result.stdout.head == b"alive\n"
 
 
+FILL_SOCKETS = """
+import socket
+kept = []
+while True:
+    a, b = socket.socketpair()
+    a.setblocking(False)
+    kept += [a, b]
+    try:
+        while True:
+            a.send(bytes(65536))
+    except BlockingIOError:
+        pass
+"""
+
+
+async def test_memory_that_the_kernel_keeps_is_not_charged_to_the_next_program(host: LocalHost) -> None:
+    limits = Limits(disk_bytes=LIMITS.disk_bytes, memory_bytes=128 * 2**20)
+    container = await host.create(new_name(), limits)
+    try:
+        shell = Shell(host, container)
+        await shell.python(FILL_SOCKETS, timeout=10)
+        for _ in range(2):  # which may have to go, until the server has found out
+            await shell("sleep 1.5")
+        assert await shell.output("sleep 1.5; echo alive") == "alive\n"
+    finally:
+        await host.delete(container.id)
+
+
 async def test_memory_that_outlives_its_processes_is_not_given(shell: Shell) -> None:
     assert (await shell("ipcmk -M 1000000")).return_code != 0
 

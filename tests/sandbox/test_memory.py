@@ -30,6 +30,26 @@ def test_when_the_use_stays_the_next_is_killed_later() -> None:
     assert guard.must_kill(1100 * MIB, 1.1)
 
 
+def test_what_the_sandbox_keeps_for_itself_is_not_charged_to_later_programs() -> None:
+    guard = MemoryGuard(LIMIT)
+    assert guard.must_kill(1100 * MIB, 0.0)
+    guard.nothing_to_kill(1100 * MIB)
+    assert not guard.must_kill(2000 * MIB, 2.0)
+    assert guard.must_kill(2200 * MIB, 4.0)
+    assert guard.hard_limit == 2124 * MIB + HEADROOM_BYTES
+    assert not guard.must_kill(100 * MIB, 6.0)  # it has given it back
+    assert guard.must_kill(1200 * MIB, 8.0)
+    assert guard.hard_limit < 1200 * MIB + HEADROOM_BYTES
+
+
+def test_killing_in_vain_shows_that_the_memory_is_the_sandboxs_own() -> None:
+    guard = MemoryGuard(LIMIT)
+    assert guard.must_kill(1100 * MIB, 0.0)
+    assert guard.must_kill(1100 * MIB, 1.1)
+    assert not guard.must_kill(1100 * MIB, 2.2)
+    assert not guard.must_kill(1100 * MIB, 9.0)
+
+
 def test_what_is_killed_for_is_below_the_kernels_limit() -> None:
     assert 0 < OWN_BYTES < HEADROOM_BYTES
 

@@ -377,10 +377,17 @@ class LocalContainer:
     async def _watch_memory(self) -> None:
         with self._group_errors(self._agent):
             in_use = self._meter.look()
-        if not self._guard.must_kill(in_use, time.monotonic()):
+        before = self._guard.hard_limit
+        must_kill = self._guard.must_kill(in_use, time.monotonic())
+        if self._guard.hard_limit > before:
+            self._cgroup.limit_memory(self._guard.hard_limit)
+        if not must_kill:
             return
         pid = await self._agent.ask(Request.KILL_BIGGEST, b"", VictimExchange())
         _log.info("%s: %d MiB in use, killed process %d inside", self.id, in_use >> 20, pid)
+        if pid == 0:
+            self._guard.nothing_to_kill(in_use)
+            self._cgroup.limit_memory(self._guard.hard_limit)
 
     @property
     def _is_due_to_freeze(self) -> bool:

@@ -15,6 +15,9 @@ INTERVAL = 0.025
 """Seconds between two looks."""
 _SETTLE_SECONDS = 1.0
 _STILL_GROWING_BYTES = 64 * 2**20
+_FREED_BYTES = 16 * 2**20
+_MOST_IN_VAIN = 2
+"""Processes that are killed one after the other with nothing freed, until it is plain that the memory is not theirs."""
 
 
 @dataclass(slots=True)
@@ -22,8 +25,10 @@ class MemoryGuard:
     """Decides when to kill. Pure: it is told the time and the use."""
 
     limit: int
+    _own: int = OWN_BYTES
     _killed_at: float = float("-inf")
     _use_then: int = 0
+    _in_vain: int = 0
 
     def must_kill(self, in_use: int, now: float) -> bool:
         """Whether the biggest process has to go now.
@@ -31,13 +36,32 @@ class MemoryGuard:
         A killed process takes a moment to give its memory back: the next one is killed only when that moment is over,
         or when the use goes on growing.
         """
-        if in_use <= self.limit + OWN_BYTES:
+        self._own = max(OWN_BYTES, min(self._own, in_use))
+        if in_use <= self.limit + self._own:
             return False
-        settling = now - self._killed_at < _SETTLE_SECONDS
-        if settling and in_use < self._use_then + _STILL_GROWING_BYTES:
+        growing = in_use >= self._use_then + _STILL_GROWING_BYTES
+        if now - self._killed_at < _SETTLE_SECONDS and not growing:
+            return False
+        self._in_vain = 0 if growing or in_use < self._use_then - _FREED_BYTES else self._in_vain + 1
+        if self._in_vain >= _MOST_IN_VAIN:
+            self.nothing_to_kill(in_use)
             return False
         self._killed_at, self._use_then = now, in_use
         return True
+
+    def nothing_to_kill(self, in_use: int) -> None:
+        """What is in use is the sandbox's own: the user has no process, or killing frees nothing.
+
+        gVisor keeps what a program has filled sockets with, long after the program, and no later program is to pay for
+        that. At most what the kernel lets one program take is let pass, until it is given back: when gVisor collects
+        its garbage, or when the container sleeps.
+        """
+        self._own, self._in_vain = min(in_use, self.limit + HEADROOM_BYTES) + OWN_BYTES, 0
+
+    @property
+    def hard_limit(self) -> int:
+        """For the control group, in bytes."""
+        return self.limit + self._own - OWN_BYTES + HEADROOM_BYTES
 
 
 def available(meminfo: str, left_by_group: float) -> int:
