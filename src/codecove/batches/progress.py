@@ -30,6 +30,7 @@ class Work:
     api_version: str
     betas: tuple[str, ...]
     key_revoked: bool
+    """Or its workspace is deleted: it is not to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Progress:
             found = await _with_owner(session, batch_id)
             if found is None or found[0].expires_at <= now:
                 return None
-            batch, key, _ = found
+            batch, key, workspace = found
             text = await session.scalar(
                 update(BatchRequestRow)
                 .where(
@@ -113,7 +114,9 @@ class Progress:
             if text is None:
                 return None
             betas = tuple(name for name in batch.betas.split(",") if name)
-            return Work(text, _caller(*found), batch.api_version, betas, key_revoked=key.revoked_at is not None)
+            # A deleted workspace has revoked its own keys, but an admin's is of another one.
+            revoked = key.revoked_at is not None or workspace.deleted_at is not None
+            return Work(text, _caller(*found), batch.api_version, betas, key_revoked=revoked)
 
     @to_the_end
     async def finish(self, batch_id: str, number: int, outcome: BatchRequestState, result: str, now: datetime) -> bool:
