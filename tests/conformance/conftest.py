@@ -20,8 +20,18 @@ BETAS = {
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.config.getoption("--report"):
+    worker = getattr(session.config, "workeroutput", None)
+    if worker is not None:
+        worker["compatibility"] = report.rows()
+    elif session.config.getoption("--report"):
         report.write()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist has ended: what it found goes into the report of the whole run."""
+    for row in getattr(node, "workeroutput", {}).get("compatibility", ()):
+        report.record(*row)
 
 
 class Ask(Protocol):

@@ -23,6 +23,11 @@ def record(client: str, version: str, tool: str, case: str, result: str) -> None
     _rows[client, version, tool, case] = result
 
 
+def rows() -> list[list[str]]:
+    """What this process remembers, for the one that started it."""
+    return [[*row, result] for row, result in _rows.items()]
+
+
 def write() -> None:
     """Write the page, if this run had anything to say."""
     if not _rows:

@@ -122,6 +122,7 @@ EXAMPLES = {
     "client tool beside ours": BESIDE,
     "client tool beside ours, streamed": BESIDE,
     "failed execution": FAILING,
+    "batch": QUICKSTART,
 }
 ERRORS = {
     OLDER["type"]: ["invalid_tool_input"],
@@ -132,13 +133,14 @@ DROPS_INPUT = {
     "client tool beside ours, streamed": "this client drops the input of streamed server calls, whoever sends them"
 }
 NO_UPLOADS = {"file upload and analysis": "its messages have no `container_upload`"}
+NO_BATCHES = {"batch": "it has no Message Batches"}
 
 CLIENT_TABLE = [
     Client("Python", "current", "anthropic_examples.py", NEWER),
     Client("TypeScript", "typescript-current", "typescript_examples.mjs", NEWER),
-    Client("LangChain", "langchain", "langchain_examples.py", NEWER),
+    Client("LangChain", "langchain", "langchain_examples.py", NEWER, NO_BATCHES),
     Client("Pydantic AI", "pydantic-ai", "pydantic_ai_examples.py", NEWER),
-    Client("Vercel AI SDK", "ai-sdk", "ai_sdk_examples.mjs", NEWER, NO_UPLOADS),
+    Client("Vercel AI SDK", "ai-sdk", "ai_sdk_examples.mjs", NEWER, NO_UPLOADS | NO_BATCHES),
 ]
 OLD_CLIENTS = [
     Client("Python", "python-0.54.0", "anthropic_examples.py", OLDER),

@@ -93,8 +93,8 @@ async def ask(http: httpx2.AsyncClient, *, stream: bool) -> str:
     except httpx2.HTTPError:
         return "cut"
     if got.status_code != 200:
-        assert got.json()["type"] == "error"
-        assert got.status_code in (502, 504, 529), text
+        # Of a fault of our own, a 500 too, it would say nothing.
+        assert "The model's server" in got.json()["error"]["message"], text
         return "error"
     if not stream:
         assert json.loads(text)["stop_reason"] == "end_turn"

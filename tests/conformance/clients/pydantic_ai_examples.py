@@ -3,6 +3,7 @@
 
 import asyncio
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -11,7 +12,7 @@ import pydantic_ai
 from anthropic import AsyncAnthropic
 from protocol import QUESTION, TABLE, WEATHER, serve
 from pydantic_ai import Agent, UploadedFile
-from pydantic_ai.capabilities import NativeTool
+from pydantic_ai.capabilities import BatchModelRequests, NativeTool
 from pydantic_ai.messages import ModelResponse, NativeToolReturnPart, TextPart
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.native_tools import CodeExecutionTool
@@ -23,11 +24,11 @@ FILES = "files-api-2025-04-14"
 class Bench:
     """An agent with the tool, and the client below it."""
 
-    def __init__(self, options, **tool):
+    def __init__(self, options, *capabilities, **tool):
         self.client = AsyncAnthropic(base_url=options.base_url, api_key=options.api_key, max_retries=0, timeout=60)
         model = AnthropicModel(options.model, provider=AnthropicProvider(anthropic_client=self.client))
         settings = {"anthropic_betas": [options.beta, FILES], "max_tokens": 4096}
-        capabilities = [NativeTool(CodeExecutionTool(**tool))]
+        capabilities = [NativeTool(CodeExecutionTool(**tool)), *capabilities]
         self.agent = Agent(model, capabilities=capabilities, model_settings=settings)
 
 
@@ -116,6 +117,11 @@ async def failure(options):
     return described((await agent.run("Thank you.", message_history=first.all_messages())).all_messages())
 
 
+async def batch(options):
+    batches = BatchModelRequests(max_requests=1, poll_interval=timedelta(seconds=0.2))
+    return described((await Bench(options, batches).agent.run(QUESTION)).all_messages())
+
+
 EXAMPLES = {
     "quickstart": quickstart,
     "streaming": streaming,
@@ -126,6 +132,7 @@ EXAMPLES = {
     "client tool beside ours": client_tool,
     "client tool beside ours, streamed": client_tool_streamed,
     "failed execution": failure,
+    "batch": batch,
 }
 
 serve(
