@@ -41,6 +41,8 @@ async def measure(arguments: argparse.Namespace, rootfs: Path, figures: Figures)
                     await requests.measure([*sandboxed, Native(rootfs), *others], figures, count)
             if "lives" in wanted:
                 await lives.measure(sandboxed, figures, max(5, count // 7))
+                for system in sandboxed:
+                    await lives.pooled(rootfs, system.name, figures, max(5, count // 7))
             if "http" in wanted:
                 await http.measure(sandboxed, figures, count)
     for runtime in arguments.runtimes:

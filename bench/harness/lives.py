@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from harness.figures import Figures
 from harness.requests import PACES
-from harness.systems import Sandboxed, Stopwatch, new_name, run_in
+from harness.systems import Sandboxed, Stopwatch, new_name, opened, run_in
 from harness.workloads import ECHO, GROUP_BY, Workload
+
+POOL = 2
+REFILL_SECONDS = 2.0
 
 
 async def measure(sandboxed: Sequence[Sandboxed], figures: Figures, rounds: int) -> None:
@@ -21,6 +25,19 @@ async def measure(sandboxed: Sequence[Sandboxed], figures: Figures, rounds: int)
                 await _created(system, figures, pace, GROUP_BY)
             for system in sandboxed:
                 await _slept(system, figures, pace, pause)
+
+
+async def pooled(rootfs: Path, runtime: str, figures: Figures, rounds: int) -> None:
+    """A host that always has some containers ready: each is asked for when the pool is full again."""
+    async with opened(rootfs, runtime, ready=POOL) as host:
+        for pace, pause in PACES.items():
+            for _ in range(rounds):
+                await asyncio.sleep(REFILL_SECONDS + pause)
+                name = new_name()
+                watch = Stopwatch()
+                await run_in(await host.create(name), ECHO)
+                figures.took(f"container from the pool, first {ECHO.name}, {pace}", runtime, watch.read())
+                await host.delete(name)
 
 
 async def _created(system: Sandboxed, figures: Figures, pace: str, workload: Workload) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from codecove.sandbox.container import LocalContainer
 from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.pool import PoolSize
 from harness.workloads import Workload
 
 RUNTIMES = ("runsc", "crun", "runc")
@@ -86,10 +87,11 @@ async def run_in(container: LocalContainer, workload: Workload) -> None:
 
 
 @contextlib.asynccontextmanager
-async def opened(rootfs: Path, runtime: str, *, places: int = 100) -> AsyncIterator[LocalHost]:
-    """A host of its own, in a directory that is removed at the end."""
+async def opened(rootfs: Path, runtime: str, *, places: int = 100, ready: int = 0) -> AsyncIterator[LocalHost]:
+    """A host of its own, in a directory that is removed at the end, with so many containers in its pool."""
     with tempfile.TemporaryDirectory(prefix="cove-bench-") as directory:
-        config = HostConfig(Path(directory), rootfs, runtime=runtime, max_containers=places, idle_sleep=None)
+        pool = PoolSize(ready, ready)
+        config = HostConfig(Path(directory), rootfs, runtime=runtime, max_containers=places, idle_sleep=None, pool=pool)
         async with LocalHost(config) as host:
             yield host
 
