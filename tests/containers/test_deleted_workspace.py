@@ -45,6 +45,8 @@ async def test_keys_containers_and_files_go_with_it_and_the_name_is_free(
         await keys.authenticate(secret)
     with pytest.raises(NotFound):
         await files.get(caller, file.id)
+    with pytest.raises(NotFound, match="deleted meanwhile"):
+        await files.create(caller, filename="late", data=data())
     await containers.sweep()
     assert container_id not in host.there
     later = clock.now() + timedelta(seconds=1)

@@ -45,10 +45,15 @@ class Records:
     async def add(self, caller: Caller, row: FileRow, quota: int) -> File:
         """A file whose blob has been written; if the workspace has the same content already, it shares that.
 
-        Raises `Forbidden`.
+        Raises `Forbidden`, and `NotFound` if the workspace has been deleted since the request began.
         """
         async with self._database.write() as session:
             used = await _lock_workspace(session, row.workspace_id)
+            deleted = select(WorkspaceRow.id).where(
+                WorkspaceRow.id == row.workspace_id, WorkspaceRow.deleted_at.is_not(None)
+            )
+            if await session.scalar(deleted) is not None:
+                raise NotFound("workspace: it was deleted meanwhile")
             (await _room(session, caller, quota, used)).check(row.size_bytes)
             written = await session.get_one(UnownedBlobRow, row.blob)
             shared = await session.scalar(_same_content(row).limit(1))
