@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,15 +23,20 @@ class Cut:
 
 
 class CuttingProxy:
-    """Passes bytes on. Each connection breaks as `next_cut` says when it is made; None: never."""
+    """Passes bytes on, and breaks one connection after so many bytes from now as `cut` was told."""
 
     def __init__(self, host: str, port: int) -> None:
-        self.next_cut: Callable[[], Cut | None] = lambda: None
         self.cuts = 0
         """Connections that it has broken."""
         self.url = ""
         self._target = (host, port)
         self._connections: set[asyncio.Task[None]] = set()
+        self._cut: Cut | None = None
+        self._left = 0
+
+    def cut(self, cut: Cut | None) -> None:
+        """Break the connection on which the byte `cut.after` bytes from now would go. None: none."""
+        self._cut, self._left = cut, cut.after if cut is not None else 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
@@ -39,52 +44,54 @@ class CuttingProxy:
         assert task is not None
         self._connections.add(task)
         try:
-            await self._relay(reader, writer, self.next_cut())
+            await self._relay(reader, writer)
         except (ConnectionError, asyncio.CancelledError):
             pass  # the connection is over, which is all there is to it
         finally:
             self._connections.discard(task)
             _break(writer, "reset")
 
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: Cut | None) -> None:
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self._target)
-        limits: dict[str, int | None] = {"request": None, "answer": None}
-        if cut is not None:
-            limits[cut.direction] = cut.after
         sides = (
-            asyncio.create_task(_pump(reader, far_writer, limits["request"])),
-            asyncio.create_task(_pump(far_reader, writer, limits["answer"])),
+            asyncio.create_task(self._pump(reader, far_writer, "request")),
+            asyncio.create_task(self._pump(far_reader, writer, "answer")),
         )
         try:
             done, _ = await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
-            was_cut = any(task.exception() is None and task.result() for task in done)
-            self.cuts += was_cut
-            kind = cut.kind if cut is not None and was_cut else "end"
+            kinds = [task.result() for task in done if task.exception() is None]
             for end in (writer, far_writer):
-                _break(end, kind)
+                _break(end, next((kind for kind in kinds if kind is not None), "end"))
         finally:
             for task in sides:
                 task.cancel()
             await asyncio.gather(*sides, return_exceptions=True)
             _break(far_writer, "reset")
 
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: Direction
+    ) -> Kind | None:
+        """Copy until the end, or the cut; the value is the cut's kind."""
+        while data := await reader.read(65536):
+            cut = self._cut if self._cut is not None and self._cut.direction == direction else None
+            if cut is not None:
+                rest, data = data[self._left :], data[: self._left]
+                self._left -= len(data)
+                if rest:
+                    self._cut = None
+                    self.cuts += 1
+                    writer.write(data)
+                    await writer.drain()
+                    return cut.kind
+            writer.write(data)
+            await writer.drain()
+        return None
+
     async def close(self) -> None:
         """End what still runs."""
         for task in set(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None) -> bool:
-    """Copy until the end or the limit; whether it was the limit."""
-    while limit is None or limit > 0:
-        data = await reader.read(65536 if limit is None else min(limit, 65536))
-        if not data:
-            return False
-        writer.write(data)
-        await writer.drain()
-        limit = None if limit is None else limit - len(data)
-    return True
 
 
 def _break(writer: asyncio.StreamWriter, kind: Kind) -> None:
