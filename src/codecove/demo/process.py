@@ -17,6 +17,10 @@ _READY = re.compile(r"ready at (http://\S+)")
 _KEPT_VARIABLES = ("PATH", "HOME")
 
 
+_IMPATIENT = {"COVE_SHUTDOWN_GRACE": "5"}
+"""Whoever starts a server here wants to see the end of it."""
+
+
 class ServerFailed(Exception):
     """The server did not start; the message has the end of what it printed."""
 
@@ -91,13 +95,14 @@ def temporary_data_dir() -> Iterator[Path]:
 def running_server(data_dir: Path, settings: Mapping[str, str]) -> Iterator[ServerProcess]:
     """Run a server on a free port of the loopback interface until the block ends.
 
-    `settings` are `COVE_*` variables; beside them the server gets only PATH, HOME and COVE_IMAGE_DIR.
+    `settings` are `COVE_*` variables; beside them the server gets only PATH, HOME and COVE_IMAGE_DIR, and
+    5 seconds for what runs when it is stopped.
     """
     kept = {name: os.environ[name] for name in (*_KEPT_VARIABLES, "COVE_IMAGE_DIR") if name in os.environ}
     arguments = ["serve", "--host", "127.0.0.1", "--port", "0", "--data-dir", str(data_dir)]
     process = subprocess.Popen(  # noqa: S603  (our own program)
         [str(Path(sysconfig.get_path("scripts"), "cove")), *arguments],
-        env=kept | dict(settings),
+        env=kept | _IMPATIENT | dict(settings),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
