@@ -25,6 +25,7 @@ from codecove.containers.retention import forget_ended
 from codecove.containers.service import Containers
 from codecove.direct.executions import Executions
 from codecove.direct.files import ContainerFiles
+from codecove.direct.terminals import Terminals
 from codecove.files.blobs import Blobs, BlobStoreUnavailable
 from codecove.files.places import UnsupportedPlace, blob_place
 from codecove.files.service import Files
@@ -131,6 +132,7 @@ async def _build(settings: Settings, observer: Observer, stopping: asyncio.Event
         containers=containers,
         container_files=ContainerFiles(containers),
         executions=Executions(settings=settings, containers=containers, files=stored, precedence=precedence),
+        terminals=Terminals(containers),
         rates=RateLimits(),
         usage=await stack.enter_async_context(_usage(settings, database, observer)),
         models=await stack.enter_async_context(Models(settings)),

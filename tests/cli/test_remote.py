@@ -1,7 +1,5 @@
 """The commands that work on a server that runs: `cove files`, `cove containers`, `cove run`."""
 
-import os
-import pty
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -233,26 +231,3 @@ def test_names_that_would_leave_the_directory_or_hide_in_it_are_refused(name: st
 
 def test_names_on_the_terminal_can_not_control_it() -> None:
     assert printable("a\x1b[2Jb\nGröße") == r"a\x1b[2Jb\nGröße"
-
-
-@pytest.mark.sandbox
-def test_a_shell_on_a_terminal_has_a_prompt_with_the_directory(remote: Remote, container: str) -> None:
-    def until(text: str) -> str:
-        seen = ""
-        while text not in seen:
-            seen += os.read(terminal, 4096).decode()
-        return seen
-
-    process, terminal = pty.fork()
-    if process == 0:
-        os.execve(COVE, [COVE, "containers", "exec", container], remote.environment)
-    try:
-        until("/workspace $ ")
-        os.write(terminal, b"cd /tmp\n")
-        until("/tmp $ ")
-        os.write(terminal, b"echo $((6 * 7))\n")
-        assert "\n42" in until("/tmp $ ").replace("\r", "")
-        os.write(terminal, b"\x04")
-        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
-    finally:
-        os.close(terminal)

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from codecove.api.routes import ROUTES
 from tests.cli.cove import invoke, serving
@@ -88,11 +90,26 @@ def filled(path: str, ids: dict[str, str]) -> str:
 
 def seen(client: httpx2.Client, method: str, path: str, ids: dict[str, str]) -> tuple[int, str]:
     """Status and text of an answer, without what differs in any two: the ids, and the request's."""
-    answer = client.request(method, filled(path, ids), json=BODIES.get(path))
-    text = answer.text.replace(answer.headers["request-id"], "request")
+    if method == "WEBSOCKET":
+        status, text, request_id = _handshake(client, filled(path, ids))
+    else:
+        answer = client.request(method, filled(path, ids), json=BODIES.get(path))
+        status, text, request_id = answer.status_code, answer.text, answer.headers["request-id"]
+    text = text.replace(request_id, "request")
     for name, value in ids.items():
         text = text.replace(value, name)
-    return answer.status_code, text
+    return status, text
+
+
+def _handshake(client: httpx2.Client, path: str) -> tuple[int, str, str]:
+    address = str(client.base_url.join(path).copy_with(scheme="ws"))
+    try:
+        headers = {name: client.headers[name] for name in ("x-api-key", "anthropic-version")}
+        with connect(address, additional_headers=headers, proxy=None):
+            return 101, "", "-"
+    except InvalidStatus as refused:
+        answer = refused.response
+        return answer.status_code, bytes(answer.body).decode(), answer.headers["request-id"]
 
 
 @pytest.mark.parametrize(("method", "path"), CASES)

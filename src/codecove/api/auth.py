@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from codecove.api.services import services
 from codecove.errors import InvalidRequest, Unauthenticated
@@ -12,7 +12,7 @@ API_VERSIONS = ("2023-06-01", "2026-10-21")
 """What clients send: the second is that of the official ones since October 2026. Nothing here differs between them."""
 
 
-async def authorise(request: Request) -> Caller:
+async def authorise(request: HTTPConnection) -> Caller:
     """The caller whose key the request carries. Every endpoint below `/v1` begins with this.
 
     The key of an admin works in the workspace that the header `x-cove-workspace` names, by id or name. The answer to
@@ -40,12 +40,12 @@ async def authorise(request: Request) -> Caller:
     return caller
 
 
-def _require_files_beta(request: Request) -> None:
+def _require_files_beta(request: HTTPConnection) -> None:
     if not any(name.startswith("files-api-") for name in betas(request)):
         raise InvalidRequest("anthropic-beta: the Files API needs this header with `files-api-2025-04-14`")
 
 
-def _secret(request: Request) -> str:
+def _secret(request: HTTPConnection) -> str:
     if key := request.headers.get("x-api-key"):
         return key.strip()
     if (token := bearer_token(request)) is not None:
@@ -53,13 +53,13 @@ def _secret(request: Request) -> str:
     raise Unauthenticated("x-api-key header is required")
 
 
-def bearer_token(request: Request) -> str | None:
+def bearer_token(request: HTTPConnection) -> str | None:
     """What `authorization: Bearer …` has, if the request has that."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-def betas(request: Request) -> list[str]:
+def betas(request: HTTPConnection) -> list[str]:
     """The beta names of all `anthropic-beta` headers, which may be repeated and comma-separated."""
     joined = ",".join(request.headers.getlist("anthropic-beta"))
     return [name for part in joined.split(",") if (name := part.strip())]

@@ -1,8 +1,21 @@
 """Every endpoint."""
 
-from codecove.api import batches, container_files, containers, files, health, messages, metrics, models, usage
+from starlette.routing import Route, WebSocketRoute
 
-ROUTES = [
+from codecove.api import (
+    batches,
+    container_files,
+    containers,
+    files,
+    health,
+    messages,
+    metrics,
+    models,
+    terminals,
+    usage,
+)
+
+ROUTES: list[Route | WebSocketRoute] = [
     *health.ROUTES,
     *metrics.ROUTES,
     *messages.ROUTES,
@@ -10,6 +23,7 @@ ROUTES = [
     *files.ROUTES,
     *containers.ROUTES,
     *container_files.ROUTES,
+    *terminals.ROUTES,
     *models.ROUTES,
     *usage.ROUTES,
 ]

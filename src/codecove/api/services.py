@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from codecove.api.rates import RateLimits
 from codecove.batches.service import Batches
 from codecove.containers.service import Containers
 from codecove.direct.executions import Executions
 from codecove.direct.files import ContainerFiles
+from codecove.direct.terminals import Terminals
 from codecove.files.service import Files
 from codecove.messages.service import Messages
 from codecove.models import Models
@@ -35,6 +36,7 @@ class Services:
     containers: Containers
     container_files: ContainerFiles
     executions: Executions
+    terminals: Terminals
     rates: RateLimits
     usage: Usage
     models: Models
@@ -45,6 +47,6 @@ class Services:
     """Set when the server ends: work that still runs is cancelled."""
 
 
-def services(request: Request) -> Services:
+def services(request: HTTPConnection) -> Services:
     """The services of the server that got this request."""
     return cast("Services", request.app.state.services)

@@ -33,10 +33,16 @@ class Client:
         if workspace:
             headers["x-cove-workspace"] = workspace
         self._url = url
+        self._headers = headers
         try:
             self._http = httpx2.Client(base_url=url, headers=headers, timeout=_TIMEOUT, trust_env=False)
         except (httpx2.InvalidURL, UnicodeEncodeError, ValueError) as error:
             raise RequestFailed(f"The URL or the key can't be used: {error}") from error
+
+    def websocket(self, path: str) -> tuple[str, dict[str, str]]:
+        """Address and headers for a WebSocket."""
+        url = self._http.base_url.join(path).copy_with(scheme="wss" if self._http.base_url.scheme == "https" else "ws")
+        return str(url), self._headers
 
     def close(self) -> None:
         """End its connections."""
@@ -61,7 +67,7 @@ class Client:
             with self._http.stream(method, path, **given) as answer:
                 if not answer.is_success:
                     answer.read()
-                    raise RequestFailed(_explained(answer))
+                    raise RequestFailed(explained(answer))
                 yield answer
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise RequestFailed(
@@ -99,7 +105,8 @@ def segment(text: str) -> str:
     return quote(text.encode("utf-8", "surrogateescape"), safe="")
 
 
-def _explained(answer: httpx2.Response) -> str:
+def explained(answer: httpx2.Response) -> str:
+    """What a refusal says."""
     try:
         said = answer.json()["error"]["message"]
     except (ValueError, KeyError, TypeError):

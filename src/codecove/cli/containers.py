@@ -1,6 +1,7 @@
 """cove containers: the containers of a workspace, on a server that runs."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from codecove.cli import copying, executions, shell
+from codecove.cli import copying, executions, shell, terminal
 from codecove.cli.client import Client, Json, RequestFailed, delete_each, segment, with_client
 
 app = typer.Typer(
@@ -85,15 +86,18 @@ def exec_(
     container_id: _Id,
     command: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- COMMAND...]", help="A command; without one, a shell that reads lines."),
+        typer.Argument(metavar="[-- COMMAND...]", help="A command; without one, a shell."),
     ] = None,
 ) -> None:
-    """Run a command in a container, or a shell line by line. The exit code is that of the (last) command.
+    """Run a command in a container, or a shell. The exit code is that of the (last) command.
 
-    The shell keeps the working directory and exported variables from line to line. There is no terminal inside: output
-    comes when a command has ended, and programs that want to ask something can't.
+    From a terminal it runs on a terminal there: editors, prompts, Ctrl-C and the window's size work. When the
+    connection ends, all that was started there is killed. Otherwise output comes when the command has ended; a shell
+    takes stdin line by line, and keeps the working directory and exported variables.
     """
-    if command:
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        status = terminal.run(client, f"{_path(container_id)}/terminal", command or [])
+    elif command:
         status = executions.show(executions.bash(client, container_id, shlex.join(command)))
     else:
         status = shell.interact(client, container_id)

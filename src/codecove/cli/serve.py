@@ -23,6 +23,9 @@ from codecove.settings import Settings
 _KEEP_ALIVE_SECONDS = 75
 """Longer than clients keep an idle connection: one that the server closes first fails the request it was reused for."""
 
+_MOST_TYPED = 1 << 16
+"""Bytes of one message to a terminal. Four of them wait, at most."""
+
 _CLEANUP_SECONDS = 10
 """What they then get to end what they run."""
 
@@ -73,7 +76,8 @@ def serve(
         proxy_headers=False,
         forwarded_allow_ips=[],
         server_header=False,
-        ws="none",
+        ws_max_size=_MOST_TYPED,
+        ws_max_queue=4,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace) + _CLEANUP_SECONDS,
     )

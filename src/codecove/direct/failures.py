@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import structlog
 
 from codecove.errors import CodecoveError, Forbidden, InvalidRequest, NotFound, Overloaded, TooLarge
-from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable, GuestFileError, HostFull
+from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable, GuestFileError, HostFull, TerminalRefused
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -24,6 +24,8 @@ def sandbox_failures() -> Iterator[None]:
         raise NotFound(f"container: {error}; its files are gone. Leave `container` out to get a new one") from error
     except HostFull as error:
         raise Overloaded(f"There is no room for another container on this server now: {error}") from error
+    except TerminalRefused as error:
+        raise Overloaded(f"There is no other terminal in this container now: {error}") from error
     except ContainerUnavailable as error:
         log.error("container unavailable", reason=str(error), detail=error.detail)
         raise CodecoveError(f"container: it can't be used: {error}") from error
