@@ -3,9 +3,9 @@
  *     reaper CPUS FILE... -- COMMAND ARGUMENT...
  *
  * Runs COMMAND (an OCI runtime's `run --detach`) in the control groups whose cgroup.procs the FILEs are, on CPUS of
- * the processors (0: on all), and stays until all processes that descend from it have ended. They have it as their parent once the runtime has left them
- * behind, so they are reaped the moment they die. Without it that would be up to the machine's first process: until it
- * got round to it, `runsc delete` would take the dead for alive.
+ * the processors (0: on all), and stays until all processes that descend from it have ended. They have it as their
+ * parent once the runtime has left them behind, so they are reaped the moment they die. Without it that would be up to
+ * the machine's first process: until it got round to it, `runsc delete` would take the dead for alive.
  *
  * Ends with COMMAND's status. */
 #define _GNU_SOURCE
