@@ -36,7 +36,7 @@ def error_of(answer: httpx2.Response) -> tuple[int, str, str]:
 
 
 def test_the_list_of_endpoints_is_complete() -> None:
-    assert len(ENDPOINTS) == 24
+    assert len(ENDPOINTS) == 27
 
 
 @pytest.mark.parametrize(("method", "path"), ENDPOINTS)

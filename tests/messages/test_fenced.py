@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from codecove.messages.fenced_request import fenced
 from codecove.messages.fenced_upstream import FencedUpstream
 from codecove.messages.history import translate
+from codecove.messages.measured import MeasuredUpstream
 from codecove.messages.protocol import Block, Message, PassedHeaders
 from codecove.messages.upstream import Upstreams
 from codecove.settings import Route, Settings
@@ -202,10 +203,16 @@ class TestRequest:
     async def test_the_settings_say_for_which_models(self) -> None:
         route = Route(model="a", upstream_url="http://127.0.0.1:1", tool_calling="fenced")
         async with Upstreams(Settings(upstream_url="http://127.0.0.1:1", routes=[route])) as upstreams:
-            assert isinstance(upstreams.choose("a").upstream, FencedUpstream)
-            assert not isinstance(upstreams.choose("b").upstream, FencedUpstream)
+            assert is_fenced(upstreams, "a")
+            assert not is_fenced(upstreams, "b")
         async with Upstreams(Settings(upstream_url="http://127.0.0.1:1", upstream_tool_calling="fenced")) as upstreams:
-            assert isinstance(upstreams.choose("b").upstream, FencedUpstream)
+            assert is_fenced(upstreams, "b")
+
+
+def is_fenced(upstreams: Upstreams, model: str) -> bool:
+    measured = upstreams.choose(model).upstream
+    assert isinstance(measured, MeasuredUpstream)
+    return isinstance(measured._inner, FencedUpstream)
 
 
 class TestHistory:

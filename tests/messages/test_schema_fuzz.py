@@ -34,6 +34,7 @@ async def test_no_request_of_the_clients_types_is_a_500(requests: int) -> None:
             "COVE_ROUTES": json.dumps(routes),
             # Calls that wait in a history are run: one container is enough, the others find no room.
             "COVE_MAX_CONTAINERS": "1",
+            "COVE_ADMISSION_WAIT": "0",
         }
         context = started(settings)
         server = await asyncio.to_thread(context.__enter__)

@@ -10,6 +10,7 @@ from codecove.api.body import DECODER, check_value, explained, not_utf8
 from codecove.batches.intake import Submitted
 from codecove.errors import InvalidRequest, TooLarge
 
+_NUMBER_REST = re.compile(r"[0-9.eE+-]*")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _LONGEST_TOKEN = 16
 """Characters of a JSON token that may be cut in two by the end of what has come, strings apart."""
@@ -101,8 +102,10 @@ class _Text:
                 if self._ended or not _may_be_cut(error.__cause__, len(self._text)):
                     raise
             else:
-                # A number at the end of what has come may go on.
-                if self._ended or end < len(self._text):
+                # A number at the end of what has come may go on: `0`, `0.`, `0.5e` …
+                rest = _NUMBER_REST.match(self._text, end)
+                assert rest is not None  # noqa: S101  # the pattern fits the empty string
+                if self._ended or rest.end() < len(self._text):
                     break
             await self._read_more_of(name)
         text = self._text[self._place : end]

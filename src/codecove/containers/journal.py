@@ -16,7 +16,7 @@ from codecove import clock
 from codecove.sandbox.lifecycle import State, Transition
 from codecove.sandbox.observing import Work
 from codecove.store.database import Database
-from codecove.store.finish import finish
+from codecove.store.finish import finish, to_the_end
 from codecove.store.tables import ContainerEventRow, ContainerRow, EventState
 
 _AT_ONCE = 500
@@ -93,10 +93,11 @@ class Journal:
         if not notes:
             return
         try:
-            await finish(self._add(notes))
+            await self._add(notes)
         except Exception:
             log.exception("events of containers could not be written", events=[str(event) for event in notes])
 
+    @to_the_end
     async def _add(self, notes: list[Note]) -> None:
         named = {event.container_id for event in notes}
         async with self._database.write() as session:
