@@ -1,6 +1,7 @@
 """Connections cut at a random byte, on either side of the server: nothing leaks, and it answers the next request."""
 
 import asyncio
+import contextlib
 import json
 import random
 import re
@@ -63,33 +64,63 @@ class Census:
         self._http = http
 
     async def settled(self) -> dict[str, int]:
-        """The counts once every container has expired and every other request has ended."""
-        async with asyncio.timeout(30):
-            while (found := await self._take())["requests"] > 1 or found["containers"]:  # noqa: ASYNC110
-                await asyncio.sleep(0.2)
+        """The counts once every container has expired, every other request has ended and the pool is filled again.
+
+        Then the only sandboxes are those of the pool; while one starts or ends, there are more or fewer.
+        """
+        found: dict[str, int] = {}
+        try:
+            async with asyncio.timeout(60):
+                while not _is_settled(found := await self._take()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            raise AssertionError(f"left over: {found}\n" + "\n".join(self._everything())) from None
         return found
 
-    async def settles_at(self, allowed: dict[str, int]) -> None:
-        """Fails if the counts do not come down to these: the last sandboxes end a moment after their containers."""
+    async def settles_at(self, descriptors: int) -> None:
+        """Fails if more descriptors than these stay open."""
         found = await self.settled()
-        for _ in range(50):
-            if all(found[what] <= count for what, count in allowed.items()):
-                return
-            await asyncio.sleep(0.2)
-            found = await self.settled()
-        raise AssertionError(f"left over: {allowed} → {found}")
+        assert found["descriptors"] <= descriptors, f"left over: {found}\n" + "\n".join(self._everything())
+
+    def _everything(self) -> list[str]:
+        """Each child by its command, each descriptor by what it is open on; a socket by its line of the kernel's."""
+        lines = [f"child {child}: {_read(Path('/proc', child, 'cmdline'))}" for child in self._children()]
+        tables = [self._process / "net" / name for name in ("tcp", "unix")]
+        sockets = "\n".join(table.read_text() for table in tables).splitlines()
+        for descriptor in (self._process / "fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                target = str(descriptor.readlink())
+                inode = target.removeprefix("socket:[").removesuffix("]")
+                lines.append(f"{descriptor.name}: {target} {[line for line in sockets if inode in line.split()]}")
+        return lines
+
+    def _children(self) -> list[str]:
+        return (self._process / "task" / self._process.name / "children").read_text().split()
 
     async def _take(self) -> dict[str, int]:
         running = (await self._http.get("/v1/containers", params={"state": "running", "limit": 100})).json()
         metrics = (await self._http.get("/metrics")).text
-        requests = re.search(r"^codecove_http_requests_running (\S+)", metrics, re.MULTILINE)
-        assert requests is not None
+        gauges = dict(re.findall(r"^(codecove_\w+) (\S+)$", metrics, re.MULTILINE))
         return {
             "containers": len(running["data"]),
-            "requests": int(float(requests[1])),
+            "requests": int(float(gauges["codecove_http_requests_running"])),
+            "pool": int(float(gauges["codecove_pool_size"])),
+            "wanted": int(float(gauges["codecove_pool_wanted"])),
             "descriptors": len(list((self._process / "fd").iterdir())),
-            "children": len((self._process / "task" / self._process.name / "children").read_text().split()),
+            "children": len(self._children()),
         }
+
+
+def _is_settled(found: dict[str, int]) -> bool:
+    """The request that counts is one itself."""
+    alone = found["requests"] == 1 and found["containers"] == 0
+    return alone and found["pool"] == found["wanted"] == found["children"]
+
+
+def _read(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_bytes().replace(bytes(1), b" ").decode(errors="replace")
+    return "gone"
 
 
 def client_of(server: Server, url: str) -> httpx2.AsyncClient:
@@ -146,5 +177,5 @@ async def test_a_connection_cut_at_any_byte_leaks_nothing(rounds: int) -> None:
             assert min(before.cuts, behind.cuts) > rounds / 6, "hardly anything was cut"
             assert outcomes["whole"] < rounds
             # The connections to the model that are kept for the next turn.
-            await census.settles_at(at_first | {"descriptors": at_first["descriptors"] + 3})
+            await census.settles_at(at_first["descriptors"] + 3)
         assert "Traceback" not in (server.process.log if server.process else "")

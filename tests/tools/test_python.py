@@ -1,5 +1,7 @@
 """`code_execution_20250522`, in real containers."""
 
+import asyncio
+
 import pytest
 
 from tests.tools.conftest import Request, Server
@@ -40,6 +42,26 @@ async def test_a_traceback_shows_the_users_code_and_nothing_of_ours(request_: Re
     assert "    return 1 / x" in lines
     assert lines[-1] == "ZeroDivisionError: division by zero"
     assert content["stderr"].count("File ") == 2
+
+
+async def test_a_traceback_is_the_same_in_the_warm_interpreter(request_: Request) -> None:
+    code = """import os, sys
+import numpy
+def half(x):
+    return 1 / x
+
+print(os.getppid() != 1)
+half(0)
+"""
+    cold = await request_.python(code.replace("os.getppid() != 1", "'import numpy'"))
+    async with asyncio.timeout(30):
+        # What the agent starts itself has the agent as its parent. Only a program can see it.
+        while not (warm := await request_.python(code))["stdout"].startswith("True"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert warm["stderr"] == cold["stderr"]
+    files = [line for line in warm["stderr"].splitlines() if "File " in line]
+    assert files == ['  File "<code_execution>", line 7, in <module>', '  File "<code_execution>", line 4, in half']
+    assert warm["stderr"].endswith("ZeroDivisionError: division by zero\n")
 
 
 async def test_a_syntax_error_shows_the_line_and_nothing_of_ours(request_: Request) -> None:

@@ -93,8 +93,17 @@ def test_the_hunk_turns_the_old_text_into_the_new(old: list[str], new: list[str]
     assert old[:start] + after + old[start + len(before) :] == new
 
 
-@given(_LINES, _LINES)
+def test_the_hunk_is_the_smallest_also_where_difflib_takes_a_longer_match() -> None:
+    """difflib pairs the four `b` of the old text with the first four of the new one, and changes both ends."""
+    assert hunk_between("a\nb\nb\nb\nb\n", "b\n" * 5) == Hunk(1, 4, 1, 4, ["-a", "+b", " b", " b", " b"])
+
+
+_DIFFERENT_LINES = st.lists(st.sampled_from("abcdefghijklmnop"), max_size=16, unique=True)
+
+
+@given(_DIFFERENT_LINES, _DIFFERENT_LINES)
 def test_the_header_agrees_with_difflib_when_there_is_one_hunk(old: list[str], new: list[str]) -> None:
+    """With lines that repeat, difflib's need not be the smallest."""
     diff = list(difflib.unified_diff(old, new, lineterm=""))
     headers = [line for line in diff if line.startswith("@@")]
     if len(headers) != 1:

@@ -18,6 +18,9 @@ from codecove.store.finish import to_the_end
 from codecove.store.tables import ContainerEventRow, ContainerRow, ContainerState, ExecutionRow
 from codecove.workspaces import Caller
 
+NOT_FOUND = "Container not found"
+"""How the message of such a 404 begins: by it Pydantic AI knows that it may ask again without the container."""
+
 
 @dataclass(frozen=True, slots=True)
 class ContainerInfo:
@@ -107,7 +110,7 @@ class Catalogue:
 
 def not_found(container_id: str) -> NotFound:
     """The same for an id that never existed and for another workspace's."""
-    return NotFound(f"container: there is no container {container_id!r}; leave `container` out to get a new one")
+    return NotFound(f"{NOT_FOUND}: there is no {container_id!r}; leave `container` out to get a new one")
 
 
 async def _find(session: AsyncSession, caller: Caller, container_id: str) -> ContainerRow:

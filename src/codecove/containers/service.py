@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from codecove import clock
-from codecove.containers.catalogue import Catalogue, not_found
+from codecove.containers.catalogue import NOT_FOUND, Catalogue, not_found
 from codecove.containers.fleet import Fleet
 from codecove.containers.lease import Lease, Replaced
 from codecove.containers.policy import Expiry, OnExpired, sweep_interval
@@ -103,7 +103,7 @@ class Containers:
         state, reason = await self._fleet.records.ending(container_id)
         if on_expired == "http_error":
             raise NotFound(
-                f"container: {container_id!r} has {state} ({reason}) and its files are gone; "
+                f"{NOT_FOUND}: {container_id!r} has {state} ({reason}) and its files are gone; "
                 "leave `container` out to get a new one"
             )
         return Lease(self._fleet, caller, None, None, replaced=Replaced(container_id, f"{state}: {reason}"))
