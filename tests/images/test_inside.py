@@ -1,10 +1,11 @@
 """Paths of a root file system never lead out of it."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from codecove.images.inside import path_inside
+from codecove.images.inside import path_inside, run
 
 
 @pytest.fixture
@@ -41,3 +42,12 @@ def test_a_loop_of_links_is_an_error(rootfs: Path) -> None:
     (rootfs / "b").symlink_to("a")
     with pytest.raises(OSError, match="too many symbolic links"):
         path_inside(rootfs, "/a")
+
+
+def test_what_a_program_prints_is_told_line_by_line_and_logged(tmp_path: Path) -> None:
+    log, said = tmp_path / "log", list[str]()
+    run(["sh", "-c", "echo one; echo two >&2"], log, said.append)
+    with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
+        run(["sh", "-c", "echo three; exit 3"], log, said.append)
+    assert said == ["one", "two", "three"]
+    assert log.read_text() == "one\ntwo\nthree\n"

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from codecove.cli.building import building
 from codecove.cli.configuration import fail, load_settings
 from codecove.images.build import build as build_image
 from codecove.images.checks import Check, Outcome, container_of, find_checks, run_checks
@@ -36,12 +37,7 @@ def build(
     """Build the default image from the lists, unless it is there already."""
     library = Library(load_settings(image_dir=image_dir).image_dir)
     try:
-        with _console.status("Looking for the image") as status:
-
-            def report(step: str) -> None:
-                _console.print(step, style="dim")
-                status.update(step)
-
+        with building(_console) as report:
             image = build_image(library, Recipe.find(), report, again=again)
     except ImageError as error:
         fail(f"The image could not be built: {error}")

@@ -5,8 +5,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from codecove import clock
 from codecove.images.errors import ImageError, ImageNotFound
@@ -17,8 +17,19 @@ from codecove.images.python import PythonChoice, download_wheels, install_exact
 from codecove.images.recipe import VERSION, Recipe
 from codecove.images.sources import NoDebianSource, bookworm_sources
 
-Report = Callable[[str], None]
-"""Told of each step as it begins, in words for a person."""
+STEPS = 5
+"""How often a build begins a step."""
+
+
+class Report(Protocol):
+    """Told how far a build is, in words for a person."""
+
+    def step(self, words: str) -> None:
+        """The next of the `STEPS` begins."""
+
+    def line(self, text: str) -> None:
+        """A program of this step has printed this."""
+
 
 _SPACE_NEEDED = 5 * 10**9
 _LOG_LINES = 25
@@ -61,7 +72,7 @@ def build(library: Library, recipe: Recipe, report: Report, *, again: bool = Fal
             python = _make(recipe, rootfs, log, report)
         except subprocess.CalledProcessError as error:
             raise ImageError(f"{error.cmd[0]} failed ({error.returncode}):\n{_tail(log)}") from error
-        report("Writing the manifest")
+        report.step("Writing the manifest")
         manifest = describe(
             rootfs,
             created=started,
@@ -101,13 +112,13 @@ def _check_machine(library: Library) -> None:
 def _make(recipe: Recipe, rootfs: Path, log: Path, report: Report) -> PythonChoice:
     with tempfile.TemporaryDirectory(prefix="codecove-image-") as name:
         scratch = Path(name)
-        report(f"Installing {len(recipe.debian_packages())} Debian packages and what they need")
-        run(command_apart(_debian_command(recipe, rootfs, scratch)), log)
-        report(f"Looking for Python {recipe.python_version()}")
+        report.step(f"Installing {len(recipe.debian_packages())} Debian packages and what they need")
+        run(command_apart(_debian_command(recipe, rootfs, scratch)), log, report.line)
+        report.step(f"Looking for Python {recipe.python_version()}")
         python = install_exact(rootfs, recipe.python_version(), scratch)
-        report("Downloading the Python libraries")
-        download_wheels(recipe.python_lock, scratch / "wheels", log)
-        report("Installing them")
+        report.step("Downloading the Python libraries")
+        download_wheels(recipe.python_lock, scratch / "wheels", log, report.line)
+        report.step("Installing them")
         place = rootfs / _PLACE_INSIDE
         place.mkdir()
         shutil.move(scratch / "wheels", place / "wheels")
@@ -115,7 +126,7 @@ def _make(recipe: Recipe, rootfs: Path, log: Path, report: Report) -> PythonChoi
             shutil.copy(file, place / file.name)
         run(["cp", "--recursive", "--no-target-directory", str(recipe.overlay), str(rootfs)], log)
         script = f"/{_PLACE_INSIDE}/{recipe.install_script.name}"
-        run(command_inside(rootfs, ["/bin/sh", script, f"/{_PLACE_INSIDE}/wheels"]), log)
+        run(command_inside(rootfs, ["/bin/sh", script, f"/{_PLACE_INSIDE}/wheels"]), log, report.line)
     return python
 
 

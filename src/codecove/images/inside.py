@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 _MOST_LINKS = 40
@@ -58,9 +58,23 @@ def command_inside(rootfs: Path, command: Sequence[str]) -> list[str]:
     return [*_APART, "--ipc", "--uts", "--net", f"--root={rootfs}", "--wd=/", "/usr/bin/env", *environment, *command]
 
 
-def run(command: Sequence[str], log: Path) -> None:
-    """Run it to its end, with what it prints added to `log`. Raises `subprocess.CalledProcessError`."""
-    with log.open("ab") as output:
-        subprocess.run(  # noqa: S603 - commands of ours; paths are the operator's
-            command, check=True, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-        )
+def run(command: Sequence[str], log: Path, said: Callable[[str], None] = lambda _: None) -> None:
+    """Run it to its end, with what it prints added to `log`. `said` is called with each line of that, as it comes.
+
+    Raises `subprocess.CalledProcessError`.
+    """
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(  # noqa: S603 - commands of ours; paths are the operator's
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            for line in process.stdout or ():
+                output.write(line)
+                said(line.decode(errors="replace").rstrip())
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)

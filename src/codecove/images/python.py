@@ -4,7 +4,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,7 +55,7 @@ def adopt(tree: Path, rootfs: Path) -> None:
     shutil.copytree(tree, rootfs / "usr/local", symlinks=True, dirs_exist_ok=True)
 
 
-def download_wheels(lock: Path, target: Path, log: Path) -> None:
+def download_wheels(lock: Path, target: Path, log: Path, said: Callable[[str], None]) -> None:
     """Every package of the lock as a wheel for the image, checked against its hash; the machine's pip settings apply.
 
     pip is told the image's platform, so that the Python that runs codecove need not be the image's.
@@ -66,7 +66,8 @@ def download_wheels(lock: Path, target: Path, log: Path) -> None:
     platforms = [f"--platform={tag}" for tag in platform_tags(platform.machine())]
     exact = ["--no-deps", "--require-hashes", "--only-binary=:all:"]
     pip = [sys.executable, "-m", "pip", "download"]
-    run([*pip, "-qq", *exact, *target_options, *platforms, "-d", str(target), "-r", str(lock)], log)
+    quiet = ["--progress-bar=off", "--disable-pip-version-check"]
+    run([*pip, *quiet, *exact, *target_options, *platforms, "-d", str(target), "-r", str(lock)], log, said)
 
 
 def platform_tags(machine: str) -> Iterator[str]:
