@@ -280,6 +280,7 @@ def host_config(settings: Settings, rootfs: Path) -> HostConfig:
     return HostConfig(
         directory=settings.data_dir / "sandbox",
         rootfs=rootfs,
+        programs=_shared_programs(settings.image_dir),
         runtime=settings.runtime,
         limits=limits,
         max_containers=settings.max_containers,
@@ -291,3 +292,8 @@ def host_config(settings: Settings, rootfs: Path) -> HostConfig:
         idle_sleep=settings.idle_sleep,
         pool=PoolSize(minimum=settings.pool_min, maximum=settings.pool_max),
     )
+
+
+def _shared_programs(image_dir: Path) -> Path | None:
+    """Beside the images, which servers of a machine share as well; None where this one may only read."""
+    return image_dir / ".guest" if os.access(image_dir, os.W_OK) else None

@@ -72,9 +72,15 @@ class DurableQueue:
     async def _open(self) -> None:
         """Open it when it is first needed: most servers never have a batch, and it costs half a second."""
         async with self._opening:
-            if self._loop is None:
-                self._loop = asyncio.get_running_loop()
+            if self._loop is not None:
+                return
+            self._loop = asyncio.get_running_loop()
+            try:
                 await finish(asyncio.to_thread(self._start))
+            except Exception:
+                self._loop = None
+                await finish(asyncio.to_thread(self._stop))
+                raise
 
     def _start(self) -> None:
         # Before it is imported: with a handler there it adds none of its own, and its lines come to ours.
@@ -84,9 +90,10 @@ class DurableQueue:
         from dbos import DBOS  # noqa: PLC0415  # see `_open`
 
         async def run_slice(batch_id: str, first: int, end: int) -> None:
-            if self._loop is None:
+            loop = self._loop
+            if loop is None:
                 raise asyncio.CancelledError
-            running = asyncio.run_coroutine_threadsafe(_awaited(self._run(batch_id, first, end)), self._loop)
+            running = asyncio.run_coroutine_threadsafe(_awaited(self._run(batch_id, first, end)), loop)
             await asyncio.wrap_future(running)
 
         DBOS(config=self._config())

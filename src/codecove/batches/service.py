@@ -31,6 +31,8 @@ _STORED_AT_ONCE = 500
 _BYTES_AT_ONCE = 4 * 2**20
 _SENT_AT_ONCE = 20
 """Results that are read together: each may be megabytes."""
+_TROUBLE_WAIT = 5.0
+"""Seconds until a batch that could not be queued is tried again."""
 _AHEAD = 4
 """Slices that a workspace has in hand for each place: the queue is asked for more only now and then."""
 
@@ -111,6 +113,8 @@ class Batches:
     async def _close(self) -> None:
         await self._upkeep.__aexit__()
         await self._runner.close(self._policy.grace)
+        for task in self._queueing:
+            task.cancel()
         if self._queueing:
             await asyncio.wait(self._queueing)
         await self._queue.close()
@@ -223,7 +227,11 @@ class Batches:
         task.add_done_callback(self._queueing.discard)
 
     async def _queue_until_done(self, batch_id: str, workspace_id: str, size: int) -> None:
-        try:
-            await self._queue.put(batch_id, workspace_id, size)
-        except Exception:
-            log.exception("a batch could not be queued; the next start tries again", batch_id=batch_id)
+        while True:
+            try:
+                await self._queue.put(batch_id, workspace_id, size)
+            except Exception:
+                log.exception("a batch could not be queued; trying again", batch_id=batch_id, seconds=_TROUBLE_WAIT)
+            else:
+                return
+            await asyncio.sleep(_TROUBLE_WAIT)

@@ -80,7 +80,8 @@ class Journal:
     async def _close(self, writer: asyncio.Task[None]) -> None:
         writer.cancel()
         await asyncio.wait({writer})
-        await self._write([])
+        while not self._notes.empty():
+            await self._write([])
 
     async def _write_forever(self) -> None:
         while True:

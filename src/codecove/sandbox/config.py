@@ -14,7 +14,7 @@ class HostConfig:
     """Times are in seconds."""
 
     directory: Path
-    """Everything that the sandbox makes lies below it. One server at a time."""
+    """Everything that the sandbox makes for containers lies below it. One server at a time."""
     rootfs: Path
     """The root file system of the image. Never written to."""
     runtime: str = "runsc"
@@ -33,6 +33,8 @@ class HostConfig:
     idle_sleep: float | None = 300.0
     """Time without a call after which a container goes to sleep. None: never."""
     pool: PoolSize = field(default_factory=PoolSize)
+    programs: Path | None = None
+    """Where hosts share what is compiled from the same sources. None: below `directory`."""
 
     @property
     def bounds(self) -> Bounds:

@@ -1,6 +1,7 @@
 """The programs in C, and the layer that every container has over its image: the guest agent, the user, the
 directories it may write."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -80,6 +81,7 @@ def build(directory: Path, rootfs: Path) -> Built:
     built = Built(directory / f"guest-{digest.hexdigest()[:16]}")
     if built.directory.exists():
         return built
+    directory.mkdir(mode=0o700, exist_ok=True)
     made = Built(Path(tempfile.mkdtemp(prefix=".guest-", dir=directory)))
     try:
         made.layer.mkdir()
@@ -93,11 +95,20 @@ def build(directory: Path, rootfs: Path) -> Built:
         _compile(made.layer / AGENT_PATH.lstrip("/"), *_SOURCES.glob("guest/*.c"))
         for program in (made.reaper, made.idmap):
             _compile(program, _SOURCES / f"native/{program.name}.c")
-        made.directory.rename(built.directory)
+        _put_in_place(made, built)
     except BaseException:
         shutil.rmtree(made.directory)
         raise
     return built
+
+
+def _put_in_place(made: Built, built: Built) -> None:
+    try:
+        made.directory.rename(built.directory)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        shutil.rmtree(made.directory)  # another host was first, with the same
 
 
 _ACCOUNTS = {

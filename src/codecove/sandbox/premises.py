@@ -49,7 +49,8 @@ class Premises:
         self._lock_file = _lock(self.directory)
         rootfs = self._config.rootfs.resolve()
         await self._runtime.probe()
-        built = await asyncio.to_thread(guestbuild.build, self.directory, rootfs)
+        programs = self._config.programs or self.directory
+        built = await asyncio.to_thread(guestbuild.build, programs, rootfs)
         self._image = self.image()
         self._ground = Ground(rootfs, built, self._runtime)
         for directory in (self._sites, self.templates):
