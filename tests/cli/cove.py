@@ -49,7 +49,7 @@ def invoke(*arguments: str, settings: Mapping[str, str] | None = None) -> Result
 
 @contextmanager
 def serving(data_dir: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server process and its URL. It is killed if the block has not ended it."""
+    """A server process and its URL. It is ended if the block has not done so."""
     with subprocess.Popen(
         [COVE, "serve", "--port", "0", "--data-dir", str(data_dir)],
         env=environment(settings),
@@ -66,4 +66,8 @@ def serving(data_dir: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[
             yield process, line.removeprefix(READY).strip()
         finally:
             if process.poll() is None:
-                process.kill()
+                process.terminate()
+                try:
+                    process.communicate(timeout=30)
+                except subprocess.TimeoutExpired:
+                    process.kill()

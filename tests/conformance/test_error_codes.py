@@ -91,6 +91,8 @@ def running_site(
         "COVE_UPSTREAM_API_KEY": "upstream-key",
         "COVE_RUNTIME": str(runtime),
         "COVE_MAX_FILE_SIZE": str(LIMIT),
+        # A container that stands ready needs no runtime to be taken.
+        "COVE_POOL_MAX": "0",
         "COVE_CONTAINER_IDLE_EXPIRY": str(EXPIRY),
     }
     with temporary_data_dir() as data_dir:

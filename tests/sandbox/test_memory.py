@@ -56,3 +56,10 @@ def test_what_is_killed_for_is_below_the_kernels_limit() -> None:
 
 def test_one_allocation_of_twice_the_limit_fails_by_itself() -> None:
     assert address_space(LIMIT) == 2 * LIMIT
+
+
+def test_one_program_after_another_is_killed_however_many_there_were() -> None:
+    guard = MemoryGuard(LIMIT)
+    for number in range(20):
+        assert guard.must_kill(1100 * MIB, number * 10.0)
+        assert not guard.must_kill(100 * MIB, number * 10.0 + 5)

@@ -8,19 +8,22 @@ from typing import Protocol
 from codecove import ids
 from codecove.containers.service import Containers
 from codecove.direct.failures import sandbox_failures
-from codecove.errors import CodecoveError
+from codecove.errors import InvalidRequest
 from codecove.sandbox.host import Terminal
+from codecove.tools.base import Call
 from codecove.workspaces import Caller
 
 LONGEST_SECONDS = 8 * 3600.0
 """A terminal ends after that, also one that is in use."""
 IDLE_SECONDS = 3600.0
 """And after so long without a key typed or a word written."""
+QUOTA_SECONDS = 900.0
+"""And after so long for a caller with a quota of seconds a day: more would be kept from everybody else all the time."""
 _TOOL = "terminal"
 """What the record of executions says ran."""
 
 
-class TimeIsUp(CodecoveError):
+class TimeIsUp(InvalidRequest):
     """A terminal was open, or not used, for too long."""
 
 
@@ -71,7 +74,9 @@ class Terminals:
         size = opening.size
         async with self._containers.lease(caller, container_id, on_expired="http_error") as lease:
             with sandbox_failures():
-                async with lease.execution(ids.new("srvtoolu"), _TOOL, at_most=LONGEST_SECONDS) as record:
+                call = Call(ids.new("srvtoolu"), _TOOL, list(opening.argv))
+                recorded = lease.execution(call.id, _TOOL, input_sha256=call.input_sha256, at_most=QUOTA_SECONDS)
+                async with recorded as record:
                     container = await lease.container()
                     opened = container.terminal(opening.argv, env=opening.env, rows=size.rows, columns=size.columns)
                     async with opened as terminal:

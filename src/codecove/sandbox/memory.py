@@ -38,6 +38,8 @@ class MemoryGuard:
         """
         self._own = max(OWN_BYTES, min(self._own, in_use))
         if in_use <= self.limit + self._own:
+            if in_use < self._use_then - _FREED_BYTES:
+                self._use_then, self._in_vain = 0, 0  # the last killing has helped; the next excess is another one
             return False
         growing = in_use >= self._use_then + _STILL_GROWING_BYTES
         if now - self._killed_at < _SETTLE_SECONDS and not growing:
