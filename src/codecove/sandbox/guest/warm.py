@@ -332,7 +332,9 @@ def end(status: int) -> None:
     if not flush():
         status = NOT_FLUSHED
     sys.last_type = sys.last_value = sys.last_traceback = None
-    theirs = [_weakref.ref(module) for name, module in sys.modules.items() if loaded.is_theirs(name, module)]
+    modules = [(name, module) for name, module in sys.modules.items() if isinstance(module, ModuleType)]
+    theirs = [_weakref.ref(module) for name, module in modules if loaded.is_theirs(name, module)]
+    modules.clear()
     sys.modules.clear()
     gc.collect()
     for reference in reversed(theirs):
