@@ -14,94 +14,22 @@ import json
 import platform
 import re
 import statistics
-import subprocess
-import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from codecove.demo.process import running_server, temporary_data_dir
+from harness.model import PACE_SECONDS, model_server, question
 
 KEY = "cove-bench"
-PACE_SECONDS = 0.02
-"""Between two words: a model that writes 50 a second."""
 _STAMP = re.compile(rb"@(\d+)@")
-TOOL = {"type": "code_execution_20250825", "name": "code_execution"}
-
-
-def event(fields: dict[str, Any]) -> bytes:
-    return f"event: {fields['type']}\ndata: {json.dumps(fields)}\n\n".encode()
-
-
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Any number of requests, each answered with as many stamped words as `max_tokens` says."""
-    try:
-        while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            length = re.search(rb"content-length: (\d+)", head)
-            body = json.loads(await reader.readexactly(int(length[1]) if length else 0))
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-            await _write_message(writer, body["max_tokens"], float(body.get("metadata", {}).get("user_id", 0)))
-            writer.write(b"0\r\n\r\n")
-            await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        writer.close()
-
-
-async def _write_message(writer: asyncio.StreamWriter, words: int, pace: float) -> None:
-    def send(fields: dict[str, Any]) -> None:
-        data = event(fields)
-        writer.write(b"%x\r\n%s\r\n" % (len(data), data))
-
-    usage = {"input_tokens": 1, "output_tokens": 1}
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": usage}
-    send({"type": "message_start", "message": {**message, "stop_reason": None, "stop_sequence": None}})
-    send({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
-    for _ in range(words):
-        if pace:
-            await writer.drain()
-            await asyncio.sleep(pace)
-        text = f" word @{time.monotonic_ns()}@"
-        send({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}})
-        await writer.drain()
-    send({"type": "content_block_stop", "index": 0})
-    delta = {"stop_reason": "end_turn", "stop_sequence": None}
-    send({"type": "message_delta", "delta": delta, "usage": {"output_tokens": words}})
-    send({"type": "message_stop"})
-
-
-async def _serve() -> None:
-    server = await asyncio.start_server(_answer, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    async with server:
-        await server.serve_forever()
-
-
-@contextmanager
-def model_server() -> Iterator[int]:
-    """The port of the model's server."""
-    command = [sys.executable, __file__, "--serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield int(process.stdout.readline())
-        finally:
-            process.terminate()
 
 
 async def stream(port: int, words: int, pace: float, *, tool: bool) -> tuple[list[float], float]:
     """Milliseconds from sending to having read, for each word; and seconds for the whole stream."""
-    body = {
-        "model": "m",
-        "max_tokens": words,
-        "stream": True,
-        "metadata": {"user_id": str(pace)},
-        "messages": [{"role": "user", "content": "Go"}],
-        **({"tools": [TOOL]} if tool else {}),
-    }
+    body = {**question("Go", pace=pace, words=words, tool=tool), "stream": True}
     data = json.dumps(body).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     began = time.monotonic()
@@ -169,15 +97,11 @@ async def measure(model: int, server: int, arguments: argparse.Namespace) -> dic
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--tokens", type=int, default=100, help="words of a stream")
     parser.add_argument("--streams", type=int, default=10, help="streams of each way")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     arguments = parser.parse_args()
-    if arguments.serve:
-        asyncio.run(_serve())
-        return
-    with model_server() as model, temporary_data_dir() as data_dir:
+    with model_server() as (model, _), temporary_data_dir() as data_dir:
         settings = {"COVE_API_KEY": KEY, "COVE_UPSTREAM_URL": f"http://127.0.0.1:{model}", "COVE_LOG_LEVEL": "warning"}
         with running_server(data_dir, settings) as server:
             results = asyncio.run(measure(model, int(server.url.rpartition(":")[2]), arguments))
