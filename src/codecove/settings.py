@@ -143,14 +143,16 @@ class Settings(BaseSettings):
     # One container
     image: str = Field(default="default", description="Image that containers start from: a name or an id.")
     runtime: str = Field(default="runsc", description="OCI runtime: runsc, crun or runc, or a path to one.")
-    memory: ByteSize = Field(default=ByteSize(2**30), description="Memory of a container.")
-    disk: ByteSize = Field(default=ByteSize(5 * 2**30), description="What a container may write to disk.")
-    cpus: float = Field(default=1.0, gt=0, description="CPU time a container gets, in cores.")
-    processes: int = Field(default=128, ge=8, description="Processes and threads of a container's user.")
+    memory: ByteSize = Field(default=ByteSize(2**30), ge=64 * 2**20, description="Memory of a container.")
+    disk: ByteSize = Field(default=ByteSize(5 * 2**30), ge=8 * 2**20, description="What a container may write to disk.")
+    cpus: float = Field(default=1.0, ge=0.1, allow_inf_nan=False, description="CPU time a container gets, in cores.")
+    processes: int = Field(default=128, ge=8, le=100_000, description="Processes and threads of a container's user.")
     output_limit: ByteSize = Field(
         default=ByteSize(2**20), description="Bytes kept of stdout and of stderr, each, for one execution."
     )
-    execution_timeout: float = Field(default=300, gt=0, description="Wall-clock seconds one execution may take.")
+    execution_timeout: float = Field(
+        default=300, gt=0, allow_inf_nan=False, description="Wall-clock seconds one execution may take."
+    )
     container_idle_expiry: Annotated[float | None, _never] = Field(
         default=3600,
         gt=0,

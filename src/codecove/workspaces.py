@@ -1,7 +1,7 @@
 """Workspaces: who owns what. Files, containers and keys belong to one, and nothing of one is visible in another."""
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 DEFAULT_WORKSPACE_ID = "wrkspc_01" + "0" * 22
 """The workspace that every database has from its first migration on."""
@@ -30,6 +30,30 @@ class Quotas:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerLimits:
+    """What each container of a workspace may use. None: what the server's settings say."""
+
+    memory_bytes: int | None = None
+    disk_bytes: int | None = None
+    cpus: float | None = None
+    processes: int | None = None
+    execution_timeout: float | None = None
+    """Seconds of one execution. Holds from the next one on; the others are of the containers made from then on."""
+
+    def to_dict(self) -> dict[str, float | None]:
+        """By name."""
+        return asdict(self)
+
+    def given(self) -> dict[str, Any]:
+        """By name, those that are not the settings'."""
+        return {name: value for name, value in self.to_dict().items() if value is not None}
+
+    def for_container(self) -> dict[str, Any]:
+        """The same without the time: what a container has from its creation on."""
+        return {name: value for name, value in self.given().items() if name != "execution_timeout"}
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who sent a request: the workspace that it works in, and the key. It is held to the quotas of both."""
 
@@ -39,6 +63,8 @@ class Caller:
     quotas: Quotas = Quotas()
     """The workspace's."""
     key_quotas: Quotas = Quotas()
+    container_limits: ContainerLimits = ContainerLimits()
+    """Of the workspace."""
     request_id: str | None = None
     """`req_…`, of a batch `msgbatch_…`; what runs for it is recorded under it."""
 

@@ -179,6 +179,26 @@ def test_executions_at_once_are_held_to_the_quota(workspace: Callable[..., httpx
         client.delete(f"/v1/containers/{container_id}")
 
 
+def test_containers_have_the_limits_of_their_workspace_and_keep_them(
+    site: Site, workspace: Callable[..., httpx2.Client], request: pytest.FixtureRequest
+) -> None:
+    client = workspace("--memory", "256MiB", "--disk", "64MiB")
+    show = "grep MemTotal /proc/meminfo"
+    first = client.post("/v1/messages", json=code(show))
+    assert str(256 * 2**10) in result(first)["stdout"]
+    cove(
+        site.data_dir, "workspaces", "set", f"{request.node.name} 0", "--memory", "default", "--execution-timeout", "1"
+    )
+    container_id = first.json()["container"]["id"]
+    assert str(256 * 2**10) in result(client.post("/v1/messages", json=code(show, container=container_id)))["stdout"]
+    late = result(client.post("/v1/messages", json=code("sleep 30", container=container_id)))
+    assert late["error_code"] == "execution_time_exceeded"
+    second = client.post("/v1/messages", json=code(show))
+    assert str(2**20) in result(second)["stdout"]
+    for answer in (first, second):
+        client.delete(f"/v1/containers/{answer.json()['container']['id']}")
+
+
 def test_requests_a_minute_are_held_to_the_quota(
     site: Site, workspace: Callable[..., httpx2.Client], request: pytest.FixtureRequest
 ) -> None:

@@ -41,6 +41,9 @@ class StandInHost:
     """Keeps names. `there` has the containers that exist, half-made ones too."""
 
     def __init__(self) -> None:
+        self.limits = Limits()
+        self.given: dict[str, Limits | None] = {}
+        """What each container was to have."""
         self.there: dict[str, StandInContainer] = {}
         self.deleted: list[str] = []
         self.dead: set[str] = set()
@@ -50,6 +53,7 @@ class StandInHost:
 
     async def create(self, container_id: str, limits: Limits | None = None) -> Container:
         assert container_id not in self.there
+        self.given[container_id] = limits
         self.there[container_id] = StandInContainer(container_id)
         await self.creating.pass_through()
         if self.create_error is not None:

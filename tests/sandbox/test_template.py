@@ -1,6 +1,7 @@
 """Containers restored from a template start with a warm interpreter, share nothing, and are booted if it is damaged."""
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -92,14 +93,18 @@ async def test_one_that_no_program_asks_for_is_ended_before_the_container_is_fro
     assert "warm.py" not in await shell.output("ps -eo args")
 
 
-async def test_a_template_that_was_changed_is_not_used_and_made_anew(host: LocalHost) -> None:
+async def test_a_template_that_was_changed_is_not_used_and_made_anew_and_old_ones_go(host: LocalHost) -> None:
     path = await template(host)
+    for number in range(5):
+        (path.parent / f"warm-{number}").mkdir()
+        os.utime(path.parent / f"warm-{number}", (number, number))
     with (path / "pages.img").open("ab") as file:
         file.write(b"x")
     container = await host.create(new_name())
     assert container._warmth is not None
     assert not container._warmth.is_on
     assert (await template(host)) == path
+    assert {made.name for made in path.parent.glob("warm-*/")} == {path.name, "warm-4", "warm-3", "warm-2"}
     await host.delete(container.id)
 
 

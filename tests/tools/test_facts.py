@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from codecove.sandbox.limits import Limits
 from codecove.tools import descriptions
-from codecove.tools.facts import facts_from
+from codecove.tools.facts import facts_for, facts_from
 from codecove.tools.versions import VERSIONS
+from codecove.workspaces import Caller, ContainerLimits
 
 MANIFEST = {
     "python": {"wanted": "3.11.12", "got": "3.11.2", "reason": "…"},
@@ -43,6 +44,11 @@ def test_both_tools_tell_the_same_facts() -> None:
             assert word in text
     small = replace(FACTS, memory_bytes=512 * 2**20, cpus=0.5)
     assert "512 MiB memory, 5 GiB disk, 0.5 CPUs" in descriptions.bash(small)
+
+
+def test_a_workspace_with_limits_of_its_own_is_told_those() -> None:
+    caller = Caller("wrkspc_1", "apikey_1", container_limits=ContainerLimits(disk_bytes=2**30, execution_timeout=20))
+    assert facts_for(FACTS, caller) == replace(FACTS, disk_bytes=2**30, execution_timeout=20)
 
 
 def test_the_definitions_are_short() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from codecove.batches.records import changed, move, settle_waiting
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
-from codecove.store.quotas import quotas_of
+from codecove.store.quotas import container_limits_of, quotas_of
 from codecove.store.tables import BatchRequestRow, BatchRequestState, BatchRow, KeyRow, WorkspaceRow
 from codecove.workspaces import Caller
 
@@ -250,5 +250,6 @@ def _caller(batch: BatchRow, key: KeyRow, workspace: WorkspaceRow) -> Caller:
         role=key.role,
         quotas=quotas_of(workspace),
         key_quotas=quotas_of(key),
+        container_limits=container_limits_of(workspace),
         request_id=batch.id,
     )

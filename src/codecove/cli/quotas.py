@@ -1,19 +1,16 @@
 """The options that say what a workspace or a key may use, for the commands that take them."""
 
 import functools
-import inspect
-from collections.abc import Callable
-from dataclasses import fields, replace
-from typing import Annotated, Any, Concatenate, ParamSpec
+from dataclasses import fields
 
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
+from codecove.cli.amounts import Amount, with_amounts
+from codecove.cli.amounts import Change as _Change
 from codecove.workspaces import Quotas
 
-P = ParamSpec("P")
-Change = Callable[[Quotas], Quotas]
-"""What the options ask for: from the quotas before to those after."""
+Change = _Change[Quotas]
 
 _NEVER = "never"
 _MAX = 2**31 - 1
@@ -26,29 +23,6 @@ _HELP = {
 }
 HEADINGS = ("Containers", "Executions", "Requests a minute", "Seconds a day", "Storage")
 """What `cells` are of."""
-
-
-def with_quotas(function: Callable[Concatenate[Change, P], None]) -> Callable[..., None]:
-    """Makes a command of a function whose first argument is a `Change`: an option for each quota comes to its own."""
-    own = list(inspect.signature(function).parameters.values())[1:]
-
-    @functools.wraps(function)
-    def command(*args: Any, **given: Any) -> None:
-        changed = {name: _limit(name, value) for name in _HELP if (value := given.pop(name)) is not None}
-        function(lambda before: replace(before, **changed), *args, **given)
-
-    added = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=Annotated[str | None, typer.Option(_option(name), help=f"{text}, or `{_NEVER}` for no limit.")],
-            default=None,
-        )
-        for name, text in _HELP.items()
-    ]
-    command.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]  # typer reads it
-    del command.__wrapped__  # or it would read the function's
-    return command
 
 
 def cells(quotas: Quotas) -> list[str]:
@@ -81,3 +55,12 @@ def _limit(name: str, given: str) -> int | None:
     if not (given.isascii() and given.isdecimal() and len(given) <= 10 and int(given) <= _MAX):
         raise typer.BadParameter(f"{_option(name)} is a number up to {_MAX:,}, or `{_NEVER}`, not {given!r}")
     return int(given)
+
+
+with_quotas = with_amounts(
+    {
+        name: Amount(_option(name), f"{text}, or `{_NEVER}` for no limit.", functools.partial(_limit, name))
+        for name, text in _HELP.items()
+    }
+)
+"""Makes a command of a function whose first argument is a `Change`: an option for each quota comes to its own."""

@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 from pydantic import ByteSize
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
+from codecove.cli import limits, quotas
 from codecove.cli.database import DataDir, with_database
-from codecove.cli.quotas import HEADINGS, Change, cells, with_quotas
+from codecove.cli.limits import checked, summary, with_limits
+from codecove.cli.quotas import HEADINGS, cells, with_quotas
 from codecove.store.workspaces import Workspace, Workspaces
-from codecove.workspaces import Quotas
+from codecove.workspaces import ContainerLimits, Quotas
 
 app = typer.Typer(
     name="workspaces",
@@ -24,26 +26,28 @@ _Named = Annotated[str, typer.Argument(help="Its name or id.")]
 
 @app.command()
 @with_quotas
+@with_limits
 def create(
-    change: Change,
+    change_limits: limits.Change,
+    change: quotas.Change,
     name: Annotated[str, typer.Argument(help="A name of your choice.")],
     data_dir: DataDir = None,
 ) -> None:
     """Make a workspace. `cove keys create --workspace NAME` makes a key for it."""
-    quotas = change(Quotas())
-    made = with_database(data_dir, lambda database: Workspaces(database).create(name, quotas))
+    own = checked(change_limits(ContainerLimits()), data_dir)
+    made = with_database(data_dir, lambda database: Workspaces(database).create(name, change(Quotas()), own))
     _show([made])
 
 
 @app.command("list")
 def list_workspaces(data_dir: DataDir = None) -> None:
-    """List the workspaces with their quotas."""
+    """List the workspaces with what each may use."""
     _show(with_database(data_dir, lambda database: Workspaces(database).list()))
 
 
 @app.command()
 def show(workspace: _Named, data_dir: DataDir = None) -> None:
-    """Show a workspace with its quotas, and what its files take."""
+    """Show a workspace with what it may use, and what its files take."""
     found = with_database(data_dir, lambda database: Workspaces(database).get(workspace))
     _show([found])
     typer.echo(f"Files take {ByteSize(found.stored_bytes).human_readable()} ({found.stored_bytes:,} bytes).")
@@ -51,9 +55,21 @@ def show(workspace: _Named, data_dir: DataDir = None) -> None:
 
 @app.command("set")
 @with_quotas
-def set_quotas(change: Change, workspace: _Named, data_dir: DataDir = None) -> None:
-    """Change the quotas that are given, from now on, also for a server that runs."""
-    _show([with_database(data_dir, lambda database: Workspaces(database).set_quotas(workspace, change))])
+@with_limits
+def set_quotas(
+    change_limits: limits.Change, change: quotas.Change, workspace: _Named, data_dir: DataDir = None
+) -> None:
+    """Change what is given, from now on, also for a server that runs.
+
+    Quotas are of the workspace as a whole. `--memory`, `--disk`, `--cpus`, `--processes` and `--execution-timeout` are
+    of each container, where the settings are not to hold: a container keeps those that it was made with, but for the
+    timeout, which holds from the next execution on.
+    """
+    checked(change_limits(ContainerLimits()), data_dir)
+    changed = with_database(
+        data_dir, lambda database: Workspaces(database).set_quotas(workspace, change, change_limits)
+    )
+    _show([changed])
 
 
 @app.command()
@@ -80,7 +96,13 @@ def delete(
 
 
 def _show(workspaces: Sequence[Workspace]) -> None:
-    table = Table("Id", "Name", "Made", *HEADINGS)
+    table = Table("Id", "Name", "Made", *HEADINGS, Column("Each container", overflow="fold"))
     for workspace in workspaces:
-        table.add_row(workspace.id, workspace.name, f"{workspace.created_at:%Y-%m-%d %H:%M}", *cells(workspace.quotas))
+        table.add_row(
+            workspace.id,
+            workspace.name,
+            f"{workspace.created_at:%Y-%m-%d %H:%M}",
+            *cells(workspace.quotas),
+            summary(workspace.container_limits),
+        )
     Console().print(table)

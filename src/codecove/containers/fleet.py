@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -23,6 +24,7 @@ from codecove.sandbox.errors import (
     SandboxError,
 )
 from codecove.sandbox.host import Container, SandboxHost
+from codecove.sandbox.limits import Limits
 from codecove.store.database import Database
 from codecove.store.finish import finish
 from codecove.store.tables import ContainerState
@@ -74,7 +76,7 @@ class Fleet:
         container_id = ids.new("container")
         async with self.admission.container(caller, container_id):
             try:
-                await self._host.create(container_id)
+                await self._host.create(container_id, self.limits(caller))
                 created_at = self.now()
                 await self.records.add(caller, container_id, reason, created_at)
             except BaseException as error:
@@ -82,6 +84,10 @@ class Fleet:
                 raise
         self.leased[container_id] += 1
         return container_id, Times(created_at, created_at)
+
+    def limits(self, caller: Caller) -> Limits:
+        """What a container that is made for the caller may use."""
+        return replace(self._host.limits, **caller.container_limits.for_container())
 
     async def take(self, caller: Caller, container_id: str) -> Taken | None:
         """Use an existing container: while it is taken it does not expire. None if the workspace has none such.

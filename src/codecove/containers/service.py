@@ -57,6 +57,7 @@ class Containers:
             now=now,
             observer=observer,
         )
+        self.limits = self._fleet.limits
         self.catalogue = Catalogue(database, expiry=self._expiry, leased=self._fleet.leased, now=now)
         """What there is to see of them, without using them."""
         self.readiness = self._fleet.readiness

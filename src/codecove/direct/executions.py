@@ -66,9 +66,9 @@ class Executions:
                 uploads=(),
                 save_output=save_output,
                 limits=ToolLimits(
-                    execution_timeout=self._settings.execution_timeout,
+                    execution_timeout=caller.container_limits.execution_timeout or self._settings.execution_timeout,
                     max_file_size=self._settings.max_file_size,
-                    max_output_bytes=self._settings.disk,
+                    max_output_bytes=self._containers.limits(caller).disk_bytes,
                     capture_working_directory=self._settings.capture_working_directory,
                 ),
                 turn=self._precedence.interactive,

@@ -21,6 +21,7 @@ from codecove.settings import Settings
 from codecove.tools.base import Facts
 from codecove.tools.context import ToolLimits
 from codecove.tools.declaration import Declaration
+from codecove.tools.facts import facts_for
 from codecove.tools.precedence import Precedence
 from codecove.tools.session import ToolSession
 from codecove.workspaces import Caller
@@ -72,7 +73,7 @@ class Messages:
         if declared is None:
             if pending:
                 raise missing_result(len(request.messages) - 1, pending[0])
-            loop = self._loop(request, resolved, choice, headers, workshop=None)
+            loop = self._loop(request, resolved, choice, headers, caller, workshop=None)
             async with aclosing(loop.events()) as events:
                 async for event in events:
                     yield event
@@ -80,7 +81,7 @@ class Messages:
         container_id = request.container_id or await self._container_of_calls(caller, resolved.messages, pending)
         async with self._containers.lease(caller, container_id) as lease:
             workshop = await self._workshop(request, declared, lease, resolved, caller, background=background)
-            loop = self._loop(request, resolved, choice, headers, workshop=workshop)
+            loop = self._loop(request, resolved, choice, headers, caller, workshop=workshop)
             async with aclosing(loop.events(pending)) as events:
                 async for event in events:
                     yield event
@@ -95,7 +96,7 @@ class Messages:
             request,
             translate(messages, keep_foreign=choice.is_claude).messages,
             model=choice.model,
-            tools=offered_tools(request, self._facts),
+            tools=offered_tools(request, facts_for(self._facts, caller)),
             choice=first_choice(request),
             tokens_left=None,
         )
@@ -113,6 +114,7 @@ class Messages:
         resolved: Resolved,
         choice: Choice,
         headers: PassedHeaders,
+        caller: Caller,
         *,
         workshop: Workshop | None,
     ) -> Loop:
@@ -121,7 +123,7 @@ class Messages:
             resolved.messages,
             choice=choice,
             workshop=workshop,
-            facts=self._facts,
+            facts=facts_for(self._facts, caller),
             limits=LoopLimits(turns=self._settings.max_turns, seconds=self._settings.max_request_seconds),
             headers=headers,
         )
@@ -164,10 +166,10 @@ class Messages:
             uploads=resolved.uploads,
             save_output=save_output,
             limits=ToolLimits(
-                execution_timeout=settings.execution_timeout,
+                execution_timeout=caller.container_limits.execution_timeout or settings.execution_timeout,
                 request_budget=request.max_execution_duration,
                 max_file_size=settings.max_file_size,
-                max_output_bytes=settings.disk,
+                max_output_bytes=self._containers.limits(caller).disk_bytes,
                 capture_working_directory=settings.capture_working_directory,
             ),
             turn=self._precedence.background if background else self._precedence.interactive,

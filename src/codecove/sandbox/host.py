@@ -171,6 +171,11 @@ class Container(Protocol):
 class SandboxHost(Protocol):
     """A place that runs containers: this machine, or a cluster."""
 
+    @property
+    def limits(self) -> Limits:
+        """What a container may use that is created without limits."""
+        ...
+
     async def create(self, container_id: str, limits: Limits | None = None) -> Container:
         """Boot a fresh container. Raises `ContainerUnavailable`, `HostFull`."""
         ...

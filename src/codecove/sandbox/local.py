@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Self
 
-from codecove.sandbox import admission, commands, rest
+from codecove.sandbox import admission, capacity, commands, rest
 from codecove.sandbox.admission import Use
 from codecove.sandbox.config import HostConfig
 from codecove.sandbox.container import LocalContainer
@@ -53,6 +53,7 @@ class LocalHost:
         self._config = config
         self._premises = Premises(config)
         self.directory = self._premises.directory
+        self.limits = config.limits
         self._residents: dict[str, Resident] = {}
         self._room = Room(
             config.bounds,
@@ -93,7 +94,9 @@ class LocalHost:
         self._check_open()
         if not _ID.fullmatch(container_id) or container_id in self._residents:
             raise ValueError(f"container id {container_id!r} is malformed or taken")
-        limits = limits or self._config.limits
+        limits = limits or self.limits
+        if limits != self.limits and (more := capacity.excess(limits, self._premises.capacity())):
+            raise ContainerUnavailable(f"the container's limits are more than can be had: {more}")
         ready = self._take_ready(limits)
         resident = ready or self._new(container_id, limits)
         self._residents[container_id] = resident
@@ -223,7 +226,7 @@ class LocalHost:
 
     def _take_ready(self, limits: Limits) -> Resident | None:
         """One of the pool, which has the default limits. From here on it belongs to the caller."""
-        if not self._standby.is_open or limits != self._config.limits:
+        if not self._standby.is_open or limits != self.limits:
             return None
         resident = self._standby.take()
         if resident is None:
@@ -245,7 +248,7 @@ class LocalHost:
 
     async def _make_spare(self) -> Resident | None:
         """One for the pool, if there is room without giving anything up. Raises what `_boot` raises."""
-        limits = self._config.limits
+        limits = self.limits
         with self._room.spare_place(limits.memory_bytes) as there_is_room:
             if not there_is_room or self._premises.disk_refusal():
                 return None

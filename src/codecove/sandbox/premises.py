@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from codecove.sandbox import cgroup, guestbuild, layer, memory, record
+from codecove.sandbox.capacity import Capacity, of_machine
 from codecove.sandbox.config import HostConfig
 from codecove.sandbox.errors import ContainerUnavailable, SandboxError
 from codecove.sandbox.limits import Limits
@@ -104,6 +105,10 @@ class Premises:
         if layer.free_bytes(self.directory) >= DISK_RESERVE_BYTES:
             return ""
         return f"less than {DISK_RESERVE_BYTES >> 30} GiB of disk left below {self.directory}"
+
+    def capacity(self) -> Capacity:
+        """What the machine has at all."""
+        return of_machine(self.directory)
 
     def available_memory(self) -> int:
         """Bytes of memory that the machine can still give."""

@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 _PREFIX = "warm-"
 _DIGEST = ".sha256"
 _ATTEMPTS = 3
+_MOST = 4
+"""Of one host: each takes some 150 MiB of its disk. Older ones, of other limits or of an older image, are removed."""
 _Signature = tuple[tuple[str, int, int, int], ...]
 
 
@@ -95,6 +97,7 @@ class Templates:
                 connection.end("the template is made")
             site.checkpoint_directory.rename(path)
             path.with_suffix(_DIGEST).write_text(digest)
+            await asyncio.to_thread(_drop_oldest, path.parent)
         finally:
             await commands.uncancelled(site.destroy())
         _log.info("made a template of a warm container: %s", path.name)
@@ -111,6 +114,12 @@ def _drop(path: Path) -> None:
     path.with_suffix(_DIGEST).unlink(missing_ok=True)
     if path.exists():
         shutil.rmtree(path)
+
+
+def _drop_oldest(directory: Path) -> None:
+    made = [path for path in directory.glob(f"{_PREFIX}*") if path.is_dir()]
+    for path in sorted(made, key=lambda path: path.stat().st_mtime, reverse=True)[_MOST:]:
+        _drop(path)
 
 
 def _signature(path: Path) -> _Signature:

@@ -18,7 +18,7 @@ from codecove.errors import NotFound, Unauthenticated
 from codecove.store.audit import note
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
-from codecove.store.quotas import put_quotas, quotas_of
+from codecove.store.quotas import container_limits_of, put_quotas, quotas_of
 from codecove.store.tables import KeyRow, WorkspaceRow
 from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller, Quotas, Role
 
@@ -111,6 +111,7 @@ class Keys:
             role=key.role,
             quotas=quotas_of(workspace),
             key_quotas=quotas_of(key),
+            container_limits=container_limits_of(workspace),
         )
 
     @to_the_end

@@ -13,21 +13,22 @@ from codecove.errors import Forbidden, InvalidRequest, NotFound
 from codecove.store.audit import note
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
-from codecove.store.quotas import put_quotas, quotas_of
+from codecove.store.quotas import container_limits_of, put_container_limits, put_quotas, quotas_of
 from codecove.store.tables import ContainerRow, FileRow, KeyRow, WorkspaceRow
-from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller, Quotas
+from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller, ContainerLimits, Quotas
 
 _MAX_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A workspace and its quotas."""
+    """A workspace, and what it and each of its containers may use."""
 
     id: str
     name: str
     created_at: datetime
     quotas: Quotas
+    container_limits: ContainerLimits
     stored_bytes: int = 0
     """The sizes of its files, summed."""
 
@@ -39,15 +40,16 @@ class Workspaces:
         self._database = database
 
     @to_the_end
-    async def create(self, name: str, quotas: Quotas) -> Workspace:
+    async def create(self, name: str, quotas: Quotas, limits: ContainerLimits = ContainerLimits()) -> Workspace:  # noqa: B008 -- it can't be changed
         """Raises `InvalidRequest` for a name that is taken or can't be one."""
         _check_name(name)
         row = WorkspaceRow(id=ids.new("wrkspc"), name=name, created_at=clock.now())
         put_quotas(quotas, row)
+        put_container_limits(limits, row)
         try:
             async with self._database.write() as session:
                 session.add(row)
-                details = {"name": name, **quotas.to_dict()}
+                details = {"name": name, **quotas.to_dict(), **limits.to_dict()}
                 note(session, "workspace.create", row.id, workspace_id=row.id, details=details)
         except IntegrityError as error:
             raise _taken(name) from error
@@ -112,12 +114,23 @@ class Workspaces:
         return _workspace(row)
 
     @to_the_end
-    async def set_quotas(self, named: str, change: Callable[[Quotas], Quotas]) -> Workspace:
-        """Change the quotas from now on, also for a server that runs. Raises `NotFound`."""
+    async def set_quotas(
+        self,
+        named: str,
+        change: Callable[[Quotas], Quotas],
+        change_limits: Callable[[ContainerLimits], ContainerLimits] = lambda limits: limits,
+    ) -> Workspace:
+        """Change what it may use from now on, also for a server that runs. Raises `NotFound`.
+
+        Containers that are there keep the limits that they were made with.
+        """
         async with self._database.write() as session:
             row = await _locked(session, named)
             put_quotas(change(quotas_of(row)), row)
-            note(session, "workspace.set", row.id, workspace_id=row.id, details=quotas_of(row).to_dict())
+            limits = change_limits(container_limits_of(row))
+            put_container_limits(limits, row)
+            details = {**quotas_of(row).to_dict(), **limits.to_dict()}
+            note(session, "workspace.set", row.id, workspace_id=row.id, details=details)
         return _workspace(row)
 
     async def enter(self, caller: Caller, named: str) -> Caller:
@@ -126,7 +139,12 @@ class Workspaces:
             raise Forbidden("x-cove-workspace: only the key of an admin may work in another workspace")
         workspace = await self.get(named)
         await self._note_entry(caller, workspace.id)
-        return replace(caller, workspace_id=workspace.id, quotas=workspace.quotas)
+        return replace(
+            caller,
+            workspace_id=workspace.id,
+            quotas=workspace.quotas,
+            container_limits=workspace.container_limits,
+        )
 
     @to_the_end
     async def _note_entry(self, caller: Caller, workspace_id: str) -> None:
@@ -180,5 +198,6 @@ def _workspace(row: WorkspaceRow) -> Workspace:
         name=row.name,
         created_at=row.created_at,
         quotas=quotas_of(row),
+        container_limits=container_limits_of(row),
         stored_bytes=row.storage_bytes or 0,
     )

@@ -1,10 +1,12 @@
 """The facts that the tool descriptions state, from the image's manifest and the limits in force."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from codecove.sandbox.limits import Limits
 from codecove.tools.base import Facts
+from codecove.workspaces import Caller
 
 # What both documents list, in their order. A model knows what these are for; the rest of an image it can look up.
 _LIBRARIES = (
@@ -67,3 +69,8 @@ def facts_from(manifest: Mapping[str, Any], limits: Limits, *, execution_timeout
         libraries=tuple(name for name in _LIBRARIES if name in packages),
         programs=tuple(program for package, program in _PROGRAMS.items() if package in debian),
     )
+
+
+def facts_for(facts: Facts, caller: Caller) -> Facts:
+    """The same, with the limits that the caller's workspace has of its own."""
+    return replace(facts, **caller.container_limits.given())
