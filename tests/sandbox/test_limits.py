@@ -188,8 +188,3 @@ async def test_small_limits(shell: Shell, name: str, most: int) -> None:
         program = "import resource as r; print(max(r.prlimit(0, 12)))"
     result = await shell.python(program)
     assert int(result.stdout.head) <= most, result
-
-
-async def test_a_container_may_run_on_every_processor_once_it_has_booted(shell: Shell) -> None:
-    for pid in shell.container.host_processes():
-        assert os.sched_getaffinity(pid) == os.sched_getaffinity(0)

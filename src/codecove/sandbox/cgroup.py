@@ -9,6 +9,7 @@ import math
 import os
 import signal
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -135,14 +136,14 @@ class Cgroup:
         """The files that a process writes its pid to, to get in."""
         return [self._below(root) / "cgroup.procs" for root in self._hierarchies.roots]
 
-    def use_all_cpus(self) -> None:
-        """Let its processes run wherever this one may, whatever they were bound to."""
-        everywhere = os.sched_getaffinity(0)
+    def use_processors(self, chosen: AbstractSet[int] = frozenset()) -> None:
+        """Let its processes run on these processors only; on none in particular: wherever this process may."""
+        where = chosen or os.sched_getaffinity(0)
         done: set[int] = set()
         while new := self._threads() - done:  # one may have started another meanwhile, bound like itself
             for thread in new:
                 with contextlib.suppress(ProcessLookupError):
-                    os.sched_setaffinity(thread, everywhere)
+                    os.sched_setaffinity(thread, where)
             done |= new
 
     def kill(self) -> None:

@@ -20,14 +20,16 @@ from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.cgroup import Cgroup
 from codecove.sandbox.environment import BASE_ENVIRONMENT
 from codecove.sandbox.errors import ContainerLost, ContainerUnavailable
-from codecove.sandbox.exchanges import ExecutionExchange, VictimExchange
-from codecove.sandbox.executing import execute, return_code
-from codecove.sandbox.frames import Program, Request, encode_spawn
+from codecove.sandbox.exchanges import ExecutionExchange
+from codecove.sandbox.executing import execute, result
+from codecove.sandbox.frames import Program, encode_spawn
 from codecove.sandbox.host import WORKING_DIRECTORY, Execution, FileStat, Listing
 from codecove.sandbox.lifecycle import Lifecycle, State, Transition
 from codecove.sandbox.limits import Limits
+from codecove.sandbox.memory_watch import MemoryWatch
 from codecove.sandbox.metering import Meter
 from codecove.sandbox.observing import Observer
+from codecove.sandbox.processors import Seat
 from codecove.sandbox.rest import Freezing
 from codecove.sandbox.terminal import LocalTerminal, TerminalExchange, opened
 from codecove.sandbox.warm import Warmth, suits
@@ -51,6 +53,7 @@ class LocalContainer:
         container_id: str,
         limits: Limits,
         cgroup: Cgroup,
+        seat: Seat,
         *,
         begin: Transition,
         freezing: Freezing,
@@ -65,14 +68,16 @@ class LocalContainer:
         """If its sandbox died: the last lines that the runtime wrote. For the operator."""
         self._connection: AgentConnection | None = None
         self._cgroup = cgroup
+        self._seat = seat
         self._wake = wake
         self._freezing = freezing
         self._observer = observer
         self._turn = asyncio.Lock()
+        self._in_use = asyncio.Event()
         self._users = 0
         self._background = False
-        self._guard = memory.MemoryGuard(limits.memory_bytes)
         self._meter = Meter(cgroup)
+        self._memory = MemoryWatch(cgroup, self._meter, limits.memory_bytes)
         self._lifecycle = Lifecycle(begin, self._moved)
         self._idle_since = begin.at
         self._attendant: asyncio.Task[None] | None = None
@@ -133,25 +138,22 @@ class LocalContainer:
             began = time.monotonic()
             with self._group_errors(agent):
                 self._meter.begin()
+                self._seat.take(short=not warm)
             exchange = ExecutionExchange(head, tail)
-            end, timed_out = await execute(agent, payload, exchange, timeout=timeout, stdin=stdin)
+            try:
+                end, timed_out = await execute(agent, payload, exchange, timeout=timeout, stdin=stdin)
+            finally:
+                self._seat.leave()
             self._background = end.background
             if warm and self._warmth is not None:
                 self._warmth.used(cold=end.cold)
             with self._group_errors(agent):
                 usage = self._meter.end()
+                if end.background:
+                    self._seat.widen()
             seconds = time.monotonic() - began
             self._observer.took("execution", seconds)
-            return Execution(
-                stdout=exchange.stdout(end),
-                stderr=exchange.stderr(end),
-                return_code=return_code(end.wait_status),
-                timed_out=timed_out,
-                out_of_memory=end.out_of_memory,
-                seconds=seconds,
-                cpu_seconds=usage.cpu_seconds,
-                peak_memory_bytes=usage.peak_memory_bytes,
-            )
+            return result(exchange, end, usage, seconds=seconds, timed_out=timed_out)
 
     @contextlib.asynccontextmanager
     async def terminal(
@@ -160,6 +162,8 @@ class LocalContainer:
         """See `host.Container`."""
         program = self._program(argv, env, WORKING_DIRECTORY)
         async with self._awake("terminal") as agent:
+            with self._group_errors(agent):
+                self._seat.widen()
             exchange = TerminalExchange()
             try:
                 async with opened(agent, program, exchange, rows=rows, columns=columns) as terminal:
@@ -221,6 +225,7 @@ class LocalContainer:
         """It has booted or woken, perhaps with something that runs: calls go to this agent from now on."""
         self._connection = connection
         self._warmth = Warmth(connection, on=warm)
+        self._seat.begin_anew()
         self._users = 0
         self._background = background
         self._fresh = True
@@ -333,6 +338,7 @@ class LocalContainer:
         agent = self._agent
         if self._users == 0:
             self._go(State.BUSY, cause)
+            self._in_use.set()
         self._users += 1
         self._fresh = False
         try:
@@ -343,6 +349,7 @@ class LocalContainer:
                 self._users -= 1
                 if self._users == 0:
                     self._idle_since = time.monotonic()
+                    self._in_use.clear()
                     self._go(State.IDLE, f"end of {cause}")
 
     async def _rouse(self) -> None:
@@ -362,8 +369,10 @@ class LocalContainer:
         """While it is awake: see that it stays within its memory, and freeze it when it has been idle for a while."""
         try:
             while True:
-                await asyncio.sleep(memory.INTERVAL)
-                await self._watch_memory()
+                await self._pause()
+                with self._group_errors(self._agent):
+                    self._seat.look()
+                    await self._memory.look(self._agent)
                 if self._is_due_to_freeze and self._warmth is not None and not self._fresh:
                     await self._warmth.give_up_unused()
                 if self._is_due_to_freeze:
@@ -374,20 +383,13 @@ class LocalContainer:
         except ContainerUnavailable as error:
             _log.info("%s: %s", self.id, error)
 
-    async def _watch_memory(self) -> None:
-        with self._group_errors(self._agent):
-            in_use = self._meter.look()
-        before = self._guard.hard_limit
-        must_kill = self._guard.must_kill(in_use, time.monotonic())
-        if self._guard.hard_limit > before:
-            self._cgroup.limit_memory(self._guard.hard_limit)
-        if not must_kill:
-            return
-        pid = await self._agent.ask(Request.KILL_BIGGEST, b"", VictimExchange())
-        _log.info("%s: %d MiB in use, killed process %d inside", self.id, in_use >> 20, pid)
-        if pid == 0:
-            self._guard.nothing_to_kill(in_use)
-            self._cgroup.limit_memory(self._guard.hard_limit)
+    async def _pause(self) -> None:
+        """Until it is to be looked at again: where no program runs, nothing grows."""
+        if self.state is State.IDLE and not self._background:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.last.at + self._freezing.after - time.monotonic()):
+                    await self._in_use.wait()
+        await asyncio.sleep(memory.INTERVAL)
 
     @property
     def _is_due_to_freeze(self) -> bool:

@@ -7,6 +7,8 @@ from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.commands import uncancelled
 from codecove.sandbox.exchanges import Exchange, ExecutionExchange, chunks
 from codecove.sandbox.frames import Exit, Request
+from codecove.sandbox.host import Execution
+from codecove.sandbox.metering import Usage
 
 _STOP_SECONDS = 5.0
 """An agent that has not killed an execution's processes by then has lost control: the container goes."""
@@ -51,6 +53,20 @@ async def stop(agent: AgentConnection, request: int, exchange: Exchange[Exit]) -
     except TimeoutError:
         agent.end(f"the guest agent did not stop a program within {_STOP_SECONDS:.0f} s")
         raise agent.failure() from None
+
+
+def result(exchange: ExecutionExchange, end: Exit, usage: Usage, *, seconds: float, timed_out: bool) -> Execution:
+    """What the caller gets to know of one that has ended."""
+    return Execution(
+        stdout=exchange.stdout(end),
+        stderr=exchange.stderr(end),
+        return_code=return_code(end.wait_status),
+        timed_out=timed_out,
+        out_of_memory=end.out_of_memory,
+        seconds=seconds,
+        cpu_seconds=usage.cpu_seconds,
+        peak_memory_bytes=usage.peak_memory_bytes,
+    )
 
 
 def return_code(wait_status: int) -> int:

@@ -214,6 +214,7 @@ class LocalHost:
             kept.container_id,
             kept.limits,
             site.cgroup,
+            self._premises.seat(site.cgroup),
             begin=Transition(state, cause, time.monotonic()),
             freezing=self._config.freezing,
             observer=self,

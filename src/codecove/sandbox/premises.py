@@ -16,6 +16,7 @@ from codecove.sandbox.capacity import Capacity, of_machine
 from codecove.sandbox.config import HostConfig
 from codecove.sandbox.errors import ContainerUnavailable, SandboxError
 from codecove.sandbox.limits import Limits
+from codecove.sandbox.processors import Processors, Seat
 from codecove.sandbox.record import Record
 from codecove.sandbox.resident import DISK_RESERVE_BYTES, Ground
 from codecove.sandbox.runtime import Runtime
@@ -41,6 +42,8 @@ class Premises:
         self._ground: Ground | None = None
         self._image: tuple[int, int] | None = None
         self._template_lock = asyncio.Lock()
+        # With the host's kernel nobody has to be woken for a system call.
+        self._processors = Processors(set() if self._runtime.host_kernel else os.sched_getaffinity(0))
 
     async def open(self) -> None:
         """Raises `SandboxError` when the directory is in use, or something needed is missing."""
@@ -83,6 +86,10 @@ class Premises:
             await asyncio.to_thread(shutil.rmtree, made)
         self.cgroup.remove()
         self._runtime.root.mkdir(mode=0o700, exist_ok=True)
+
+    def seat(self, group: cgroup.Cgroup) -> Seat:
+        """Where the programs of a container run."""
+        return Seat(self._processors, group)
 
     @property
     def ground(self) -> Ground:

@@ -121,7 +121,7 @@ class Site:
         except asyncio.CancelledError:
             connection.end("the start was cancelled")
             raise
-        self.cgroup.use_all_cpus()
+        self.cgroup.use_processors()
         self.cgroup.limit_memory(limits.memory_bytes + memory.HEADROOM_BYTES)
         return connection
 
