@@ -11,6 +11,7 @@ The sandbox has its own exceptions (`sandbox/errors.py`): `tools/` turns those i
     ├── TooLarge              413 request_too_large
     ├── RateLimited           429 rate_limit_error
     ├── Overloaded            529 overloaded_error
+    │   └── NoRoom
     └── UpstreamError         the status and type that the model's server gave
 """
 
@@ -59,7 +60,21 @@ class RateLimited(CodecoveError):
 
 
 class Overloaded(CodecoveError):
-    """This server has no room for the request at the moment."""
+    """This server has no room for the request at the moment; `retry_after` is in seconds, if anybody knows."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NoRoom(Overloaded):
+    """The machine has no room for another container, and the request has waited for it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"There is no room for another container on this server now: {reason}. Try again in a moment.",
+            retry_after=5,
+        )
 
 
 class UpstreamError(CodecoveError):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from codecove.errors import NoRoom
 from codecove.sandbox.errors import GuestFileError
 from codecove.sandbox.host import Container
 from codecove.sandbox.local import HostConfig
@@ -109,17 +110,23 @@ async def test_an_expired_container_is_said_to_be_so(server: Server) -> None:
         assert "without `container`" in content["error_message"]
 
 
-async def test_no_room_for_another_container_is_too_many_requests(tmp_path: Path, image: Path) -> None:
-    config = HostConfig(tmp_path / "host", image, max_containers=1)
+async def test_without_room_a_request_ends_until_something_has_run_and_then_the_model_is_told(
+    tmp_path: Path, image: Path
+) -> None:
+    config = HostConfig(tmp_path / "host", image, max_containers=1, admission_wait=0.2)
     async with running_server(tmp_path, config) as server, server.request() as first, server.request() as second:
         assert (await first.bash("true"))["return_code"] == 0
-        busy = asyncio.create_task(first.bash("sleep 60"))
-        await asyncio.sleep(0.3)
-        content = await second.bash("true")
+        busy = asyncio.create_task(second.bash("sleep 60"))  # the first goes to sleep for it
+        await asyncio.sleep(1)
+        content = await first.bash("true")
         assert content["error_code"] == "too_many_requests"
         assert "Try again" in content["error_message"]
-        busy.cancel()
-        await asyncio.wait([busy])
+        async with server.request() as third:
+            with pytest.raises(NoRoom, match="no room"):
+                await third.bash("true")
+            busy.cancel()
+            await asyncio.wait([busy])
+            assert (await third.bash("true"))["return_code"] == 0
 
 
 async def test_a_sandbox_that_cannot_start_is_unavailable(tmp_path: Path) -> None:

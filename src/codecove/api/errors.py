@@ -62,7 +62,7 @@ def failure_of(error: Exception) -> Failure:
         return Failure(error.status, error.error_type, error.message, _retry_after(error.retry_after))
     if isinstance(error, errors.CodecoveError):
         status, error_type = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
-        retry_after = error.retry_after if isinstance(error, errors.RateLimited) else None
+        retry_after = error.retry_after if isinstance(error, errors.RateLimited | errors.Overloaded) else None
         code = error.code if isinstance(error, errors.InvalidRequest) else None
         return Failure(status, error_type, error.message, _retry_after(retry_after), code)
     if isinstance(error, HTTPException):

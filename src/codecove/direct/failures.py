@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from codecove.errors import CodecoveError, Forbidden, InvalidRequest, NotFound, Overloaded, TooLarge
+from codecove.errors import CodecoveError, Forbidden, InvalidRequest, NoRoom, NotFound, Overloaded, TooLarge
 from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable, GuestFileError, HostFull, TerminalRefused
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -23,7 +23,7 @@ def sandbox_failures() -> Iterator[None]:
     except ContainerExpired as error:
         raise NotFound(f"container: {error}; its files are gone. Leave `container` out to get a new one") from error
     except HostFull as error:
-        raise Overloaded(f"There is no room for another container on this server now: {error}") from error
+        raise NoRoom(str(error)) from error
     except TerminalRefused as error:
         raise Overloaded(f"There is no other terminal in this container now: {error}") from error
     except ContainerUnavailable as error:

@@ -26,6 +26,9 @@ from codecove.tools.precedence import Precedence
 from codecove.tools.session import ToolSession
 from codecove.workspaces import Caller
 
+_BACKGROUND_PATIENCE = 900.0
+"""Seconds for which a request of a batch waits for room on the host: asking the model again would cost more."""
+
 
 class Messages:
     """Answers Messages requests.
@@ -173,6 +176,7 @@ class Messages:
                 capture_working_directory=settings.capture_working_directory,
             ),
             turn=self._precedence.background if background else self._precedence.interactive,
+            patience=_BACKGROUND_PATIENCE if background else 0,
         )
         await session.preload()
         return Workshop(tool=declared.tool, session=session, lease=lease)

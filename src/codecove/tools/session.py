@@ -1,5 +1,6 @@
 """The calls of one request: one container, one set of uploads, one budget of time."""
 
+import asyncio
 import hashlib
 import os
 import secrets
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 import structlog
 
 from codecove.clock import monotonic
-from codecove.errors import CodecoveError, RateLimited
+from codecove.errors import CodecoveError, NoRoom, RateLimited
 from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable, GuestFileError, HostFull, SandboxError
 from codecove.sandbox.host import INPUT_ROOT, OUTPUT_ROOT, Container
 from codecove.tools.base import Call, Operation, Tool
@@ -22,6 +23,8 @@ from codecove.tools.precedence import Turn
 from codecove.tools.results import CALL_NAMES, error_block, result_block
 
 _MAX_LISTED = 10_000
+_LOOK_SECONDS = 5.0
+"""Between two attempts of a patient call to get room."""
 
 log = structlog.get_logger(__name__)
 
@@ -91,8 +94,12 @@ class ToolSession:
         save_output: SaveOutput,
         limits: ToolLimits,
         turn: Turn,
+        patience: float = 0.0,
     ) -> None:
-        """`turn`: what each execution runs in; see `tools/precedence.py`."""
+        """`turn`: what each execution runs in; see `tools/precedence.py`.
+
+        `patience`: seconds for which a request of which nothing has run yet goes on asking for room on the host.
+        """
         self.execution_seconds = 0.0
         """Wall clock of all calls so far that reached the container, without what they waited for others' there."""
         self.execution_requests = 0
@@ -102,6 +109,7 @@ class ToolSession:
         self._save_output = save_output
         self._limits = limits
         self._turn = turn
+        self._patience = patience
         self._input_dir = input_directory(uploads)
         self._output_dir = _new_output_directory()
         self._prepared = False
@@ -114,31 +122,50 @@ class ToolSession:
 
         Never raises for a mistake of the model's or a failure of the sandbox: both are blocks that the model can
         read. A fault of ours is logged and becomes `unavailable`. Cancelling kills what runs.
+        Raises `NoRoom` if the host has none, as long as nothing has run: the request can be sent again as it is.
         """
-        try:
-            with _failures_of(call):
-                operation = _operation(tool, call)
-                async with self._turn():
-                    content = await self._run(call, operation)
-        except ToolFailure as failure:
-            # Only of a call that reached the container: without one there is nothing to tell of it.
-            notice = self._take_notice() if self.execution_requests else None
-            message = f"{failure.message}\n{notice}" if notice else failure.message
-            return error_block(_result_name(tool, call), call.id, failure.code, message)
-        return result_block(call.name, call.id, content)
+        fresh, impatient = not self.execution_requests, monotonic() + self._patience
+        while True:
+            try:
+                with _failures_of(call):
+                    operation = _operation(tool, call)
+                    async with self._turn():
+                        content = await self._run(call, operation)
+            except ToolFailure as failure:
+                if not (fresh and isinstance(failure.__cause__, HostFull)):
+                    return self._refused(tool, call, failure)
+                if monotonic() >= impatient:
+                    raise NoRoom(str(failure.__cause__)) from failure
+            else:
+                return result_block(call.name, call.id, content)
+            # Not within its turn: others may have what they need.
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _refused(self, tool: Tool, call: Call, failure: ToolFailure) -> dict[str, Any]:
+        # The notice only with a call that reached the container: without one there is nothing to tell of it.
+        notice = self._take_notice() if self.execution_requests else None
+        message = f"{failure.message}\n{notice}" if notice else failure.message
+        return error_block(_result_name(tool, call), call.id, failure.code, message)
 
     async def preload(self) -> None:
         """Put in the uploads that the container lacks, before the model is asked: whether it calls or not.
 
-        What fails now the first call tries again, and tells the model.
+        Raises `NoRoom`. What else fails now the first call tries again, and tells the model.
         """
         if all(upload.file_id in self._lease.loaded_files for upload in self._uploads):
             return
-        try:
-            self._notes = await self._load_uploads(await self._lease.container())
-            self._prepared = True
-        except (SandboxError, CodecoveError) as error:
-            log.info("uploads not put in yet", reason=str(error))
+        impatient = monotonic() + self._patience
+        while not self._prepared:
+            try:
+                self._notes = await self._load_uploads(await self._lease.container())
+                self._prepared = True
+            except HostFull as error:
+                if monotonic() >= impatient:
+                    raise NoRoom(str(error)) from error
+                await asyncio.sleep(_LOOK_SECONDS)
+            except (SandboxError, CodecoveError) as error:
+                log.info("uploads not put in yet", reason=str(error))
+                return
 
     async def reserve(self) -> None:
         """Have a container for calls that a later request will run, so that this one's response can name it.
