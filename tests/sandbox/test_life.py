@@ -71,16 +71,35 @@ async def settled(host: LocalHost, before: Traces) -> Traces:
     return now
 
 
-async def test_thirty_containers_leave_nothing(host: LocalHost) -> None:
+async def live_and_go(host: LocalHost) -> None:
+    """Four containers at once, each of which goes in another way, with something that runs in the background."""
+    names = [new_name() for _ in range(4)]
+    busy, asleep, dead, idle = await asyncio.gather(*(host.create(name) for name in names))
+    leave = ["bash", "-c", "head -c 1M /dev/urandom > f; setsid sleep 60 &"]
+    await asyncio.gather(*(container.run(leave, env={}, timeout=30) for container in (asleep, dead, idle)))
+    running = asyncio.create_task(busy.run(["sleep", "60"], env={}, timeout=60))
+    await host.sleep(asleep.id)
+    for pid in dead.host_processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    await asyncio.gather(*(host.delete(name) for name in names))
+    with pytest.raises(ContainerUnavailable):
+        await running
+
+
+def allocated(directory: Path) -> int:
+    """Bytes of the host's disk below it."""
+    return int(subprocess.run(["du", "-s", "-B1", directory], capture_output=True, check=True).stdout.split()[0])
+
+
+@pytest.mark.parametrize("rounds", [3, pytest.param(50, marks=pytest.mark.soak)])
+async def test_containers_by_the_dozen_leave_nothing(host: LocalHost, rounds: int) -> None:
     await host.delete((await host.create(new_name())).id)
-    before = traces(host)
-    for _ in range(10):
-        three = await asyncio.gather(*(host.create(new_name()) for _ in range(3)))
-        await asyncio.gather(
-            *(container.run(["bash", "-c", "echo x > f; setsid sleep 60 &"], env={}, timeout=9) for container in three)
-        )
-        await asyncio.gather(*(host.delete(container.id) for container in three))
+    before, disk = traces(host), allocated(host.directory)
+    for _ in range(rounds):
+        await live_and_go(host)
     assert await settled(host, before) == before
+    assert allocated(host.directory) <= disk + 2**16
 
 
 async def test_a_container_is_found_until_it_is_deleted(host: LocalHost) -> None:
