@@ -19,6 +19,8 @@ from tests.sandbox.test_life import becomes, settled, traces
 pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "1000"))
+AT_ONCE = 4
+"""Containers among which the rounds are divided."""
 COUNTER = """
 import os, signal
 count = 0
@@ -237,8 +239,13 @@ async def soak(shell: Shell, rounds: int) -> None:
         assert await shell.output("sha256sum tree/*; stat -c '%n %s %a' tree/*") == before
 
 
-@pytest.mark.parametrize("rounds", [5, pytest.param(ROUNDS, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("containers", "rounds"), [(1, 5), pytest.param(AT_ONCE, ROUNDS // AT_ONCE, marks=pytest.mark.soak)]
+)
 @pytest.mark.asyncio(loop_scope="function")
-async def test_sleeping_and_waking_again_and_again_changes_nothing(image: Path, tmp_path: Path, rounds: int) -> None:
-    async with opened(image, tmp_path) as host:
-        await soak(Shell(host, await host.create("one")), rounds)
+async def test_sleeping_and_waking_again_and_again_changes_nothing(
+    image: Path, tmp_path: Path, containers: int, rounds: int
+) -> None:
+    async with opened(image, tmp_path) as host, asyncio.TaskGroup() as tasks:
+        for number in range(containers):
+            tasks.create_task(soak(Shell(host, await host.create(f"c{number}")), rounds))
