@@ -98,6 +98,31 @@ def test_the_dashboard_and_the_guide_name_only_metrics_that_there_are(server: Se
         assert named - there - {"process_resident_memory_bytes"} == set(), document
 
 
+def test_everything_that_operators_were_promised_is_there(server: Server, ask_once: None) -> None:
+    promised = {
+        "codecove_http_requests_total": {"method", "route", "status"},
+        "codecove_http_request_seconds_bucket": {"route", "le"},
+        "codecove_http_first_byte_seconds_bucket": {"route", "le"},
+        "codecove_model_first_event_seconds_bucket": {"upstream", "le"},
+        "codecove_model_turn_seconds_bucket": {"upstream", "le"},
+        "codecove_execution_seconds_bucket": {"tool", "le"},
+        "codecove_model_tokens_total": {"upstream", "kind"},
+        "codecove_executions_total": {"tool", "exit"},
+        "codecove_pool_takes_total": {"result"},
+        "codecove_containers": {"state"},
+        "codecove_sandbox_seconds_bucket": {"what", "le"},
+        "codecove_http_received_bytes_total": {"route"},
+        "codecove_http_sent_bytes_total": {"route"},
+        "codecove_batch_requests": {"state"},
+        "codecove_batch_oldest_seconds": set(),
+        "codecove_batch_results_total": {"outcome"},
+        "codecove_model_turns_total": {"upstream", "outcome"},
+        "codecove_chore_runs_total": {"chore", "outcome"},
+    }
+    found = {name: set(dict(labels)) for name, labels in scrape(server)}
+    assert {name: found.get(name) for name in promised} == promised
+
+
 def test_what_the_sandbox_does_is_timed_and_its_containers_are_counted(server: Server, ask_once: None) -> None:
     found = scrape(server)
     assert value(found, "codecove_sandbox_seconds_count", what="execution") >= 1

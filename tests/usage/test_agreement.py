@@ -8,6 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.support.server import Server, started, wait_until
 from tests.usage.test_server import assert_sums, http, rows
@@ -49,6 +51,18 @@ def mixed_work(client: httpx2.Client) -> None:
     )
 
 
+def use_terminal(client: httpx2.Client) -> None:
+    container = client.post("/v1/containers", json={}).json()["id"]
+    address = f"{str(client.base_url).replace('http', 'ws')}/v1/containers/{{}}/terminal?arg=sh&arg=-c&arg=exit%205"
+    headers = {name: client.headers[name] for name in ("x-api-key", "anthropic-version")}
+    with pytest.raises(InvalidStatus):
+        connect(address.format("container_none"), additional_headers=headers, proxy=None, compression=None)
+    with connect(address.format(container), additional_headers=headers, proxy=None, compression=None) as terminal:
+        assert [json.loads(message) for message in terminal if isinstance(message, str)] == [
+            {"type": "exit", "return_code": 5}
+        ]
+
+
 def logged(server: Server, message: str) -> list[Json]:
     assert server.process is not None
     lines = [line for line in server.process.log.splitlines() if line.startswith("{")]
@@ -67,6 +81,7 @@ def test_metrics_usage_and_log_agree() -> None:
     with started({"COVE_LOG_FORMAT": "json", "COVE_CONTAINER_IDLE_EXPIRY": "3600"}) as server:
         with http(server.url, server.api_key) as client:
             mixed_work(client)
+            use_terminal(client)
             metered = rows(client, "executions")
             assert_sums(client)
             families = list(text_string_to_metric_families(client.get("/metrics").text))
@@ -95,3 +110,12 @@ def test_metrics_usage_and_log_agree() -> None:
         line["request_id"] for line in executions if "batch_id" not in line
     }
     assert sum("batch_id" in line for line in executions) == 3
+    results = {
+        sample.labels["outcome"]: sample.value for sample in samples if sample.name == "codecove_batch_results_total"
+    }
+    assert results == {"succeeded": 3, "errored": 0, "canceled": 0, "expired": 0}
+    terminals = [line for line in before if line["path"].endswith("/terminal")]
+    assert sorted((line["method"], line["status"]) for line in terminals) == [("GET", 101), ("GET", 404)]
+    assert {row["request_id"] for row in metered if row["tool"] == "terminal"} == {
+        line["request_id"] for line in terminals if line["status"] == 101
+    }

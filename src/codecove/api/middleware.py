@@ -18,7 +18,8 @@ _log = structlog.stdlib.get_logger(__name__)
 class RequestContext:
     """Gives a request its id: in `request.state`, in every log line, and in the `request-id` header.
 
-    The log line says method, path, status and time; never a query, a header or a body.
+    The log line says method, path, status and time; never a query, a header or a body. A WebSocket is a request whose
+    answer, with status 101, lasts until it is closed.
     """
 
     def __init__(self, app: ASGIApp, *, observer: Observer) -> None:
@@ -27,7 +28,7 @@ class RequestContext:
         self._tracing = observer.tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         request_id = ids.new("req")
@@ -91,7 +92,7 @@ class _Exchange:
     @property
     def method(self) -> str:
         """The method; `OTHER` for one that HTTP doesn't have."""
-        method: str = self.scope["method"]
+        method: str = self.scope.get("method", "GET")  # a WebSocket begins with a GET
         return method if method in _METHODS else "OTHER"
 
     @property
@@ -101,20 +102,34 @@ class _Exchange:
 
     async def receive(self) -> Message:
         message = await self._receive()
-        self.received += len(message.get("body", b""))
+        self.received += _size(message)
         return message
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            headers = MutableHeaders(scope=message)
+        if message["type"] in _BEGINNINGS:
+            self.status = message.get("status", _SWITCHING)
+            headers = MutableHeaders(raw=message.setdefault("headers", []))
             headers["request-id"] = self.request_id
             headers.update(self.scope["state"].get("answer_headers", {}))
-        elif message["type"] == "http.response.body" and (size := len(message.get("body", b""))):
+        elif message["type"] == "websocket.close" and not self.status:
+            self.status = _REFUSED
+        elif size := _size(message):
             if self.first_byte is None:
                 self.first_byte = clock.monotonic()
             self.sent += size
         await self._send(message)
+
+
+_BEGINNINGS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
+_SWITCHING = 101
+_REFUSED = 403
+"""What the protocol has for a WebSocket that is closed before it is accepted."""
+
+
+def _size(message: Message) -> int:
+    """Bytes of a body's part, or of a WebSocket's message."""
+    data = message.get("body") or message.get("bytes") or message.get("text") or b""
+    return len(data.encode()) if isinstance(data, str) else len(data)
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

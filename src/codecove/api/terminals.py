@@ -13,7 +13,6 @@ import structlog
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from codecove import ids
 from codecove.api.auth import authorise
 from codecove.api.errors import Failure, failure_of
 from codecove.api.services import services
@@ -49,10 +48,6 @@ class _Socket:
 
 
 async def _terminal(websocket: WebSocket) -> None:
-    request_id = ids.new("req")
-    websocket.state.request_id = request_id
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=request_id)
     try:
         code = await _until_stopped(websocket)
         _log.info("terminal", path=websocket.url.path, return_code=code)
@@ -65,7 +60,7 @@ async def _terminal(websocket: WebSocket) -> None:
         failure = failure_of(error)
         if failure.error_type == "api_error":
             _log.exception("a terminal failed")
-        await _tell(websocket, failure, request_id)
+        await _tell(websocket, failure)
 
 
 async def _until_stopped(websocket: WebSocket) -> int | None:
@@ -88,18 +83,17 @@ async def _run(websocket: WebSocket) -> int | None:
     opening = _opening(websocket)
 
     async def answer() -> _Socket:
-        await websocket.accept(headers=[(b"request-id", websocket.state.request_id.encode())])
+        await websocket.accept()
         return _Socket(websocket)
 
     return await services(websocket).terminals.run(caller, websocket.path_params["container_id"], opening, answer)
 
 
-async def _tell(websocket: WebSocket, failure: Failure, request_id: str) -> None:
+async def _tell(websocket: WebSocket, failure: Failure) -> None:
     """An HTTP answer before the upgrade, a message after it."""
+    request_id = websocket.state.request_id
     if websocket.application_state is WebSocketState.CONNECTING:
-        response = failure.response(request_id)
-        response.headers["request-id"] = request_id
-        await websocket.send_denial_response(response)
+        await websocket.send_denial_response(failure.response(request_id))
         return
     try:
         await websocket.send_json(failure.envelope(request_id))

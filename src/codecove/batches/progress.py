@@ -43,6 +43,16 @@ class Backlog:
     """When the oldest batch that has requests waiting was created."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """What became of unfinished batches at a start."""
+
+    going_on: Sequence[tuple[str, int, str]]
+    """Id, size and workspace of those that go on."""
+    canceled: int
+    """Requests that had begun in batches which are being canceled."""
+
+
 class Progress:
     """The rows of batches and their requests, as those who run them see and change them."""
 
@@ -50,8 +60,8 @@ class Progress:
         self._database = database
 
     @to_the_end
-    async def reopen(self, now: datetime) -> Sequence[tuple[str, int, str]]:
-        """At start: nobody runs what was running. Returns id, size and workspace of the batches that go on.
+    async def reopen(self, now: datetime) -> Reopened:
+        """At start: nobody runs what was running.
 
         What was being created goes; of a batch that is being canceled, what had begun is canceled too.
         """
@@ -65,14 +75,14 @@ class Progress:
             rows = await session.scalars(
                 select(BatchRow).where(BatchRow.state.in_(_UNFINISHED)).order_by(BatchRow.sequence)
             )
-            going_on = []
+            going_on, canceled = [], 0
             for row in rows.all():
                 if row.state == "canceling":
-                    await settle_waiting(session, row, "canceled", _CANCELED, now)
+                    canceled += await settle_waiting(session, row, "canceled", _CANCELED, now)
                 else:
                     size = row.processing + row.succeeded + row.errored + row.canceled + row.expired
                     going_on.append((row.id, size, row.workspace_id))
-            return going_on
+            return Reopened(going_on, canceled)
 
     @to_the_end
     async def waiting(self, batch_id: str, first: int, end: int) -> tuple[Caller, Sequence[int]] | None:

@@ -100,17 +100,18 @@ class Records:
         return Page(page if forward else page[::-1], has_more=len(found) > asked.limit, forward=forward)
 
     @to_the_end
-    async def cancel(self, caller: Caller, batch_id: str, now: datetime) -> Batch:
-        """No further request begins; those that wait are canceled. Raises `NotFound`.
+    async def cancel(self, caller: Caller, batch_id: str, now: datetime) -> tuple[Batch, int]:
+        """No further request begins; those that wait are canceled: so many. Raises `NotFound`.
 
         A batch that has ended, or is being canceled already, stays as it is.
         """
+        canceled = 0
         async with self._database.write() as session:
             row = await _find(session, caller, batch_id, lock=True)
             if row.state == "in_progress":
                 row.state, row.cancel_initiated_at = "canceling", now
-                await settle_waiting(session, row, "canceled", _CANCELED, now)
-        return Batch.of(row)
+                canceled = await settle_waiting(session, row, "canceled", _CANCELED, now)
+        return Batch.of(row), canceled
 
     @to_the_end
     async def delete(self, caller: Caller, batch_id: str, now: datetime) -> None:

@@ -17,6 +17,7 @@ from codecove.clock import monotonic
 from codecove.errors import CodecoveError, Overloaded, RateLimited, Unauthenticated, UpstreamError
 from codecove.messages.fold import Folder
 from codecove.messages.protocol import Event, PassedHeaders
+from codecove.observe.metrics import Metrics
 from codecove.store.tables import BatchRequestState
 from codecove.workspaces import Caller
 
@@ -62,9 +63,11 @@ class Runner:
         places: Places,
         envelope: Envelope,
         now: Callable[[], datetime],
+        metrics: Metrics,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
         self._progress = progress
+        self._metrics = metrics
         self._answers = answers
         self._places = places
         self._envelope = envelope
@@ -137,11 +140,13 @@ class Runner:
     async def _stored(self, batch_id: str, number: int, outcome: BatchRequestState, text: str) -> bool:
         """Whether the result is in the database. What ran must not run again because that could not be reached."""
         try:
-            await self._progress.finish(batch_id, number, outcome, text, self._now())
+            is_first = await self._progress.finish(batch_id, number, outcome, text, self._now())
         except Exception:
             log.exception("the result of a batch's request could not be stored; trying again", seconds=_TROUBLE_WAIT)
             return False
         log.info("batch request", outcome=outcome)
+        if is_first:
+            self._metrics.ended_batched(outcome)
         return True
 
     async def _result(self, work: Work, request_id: str) -> Result:

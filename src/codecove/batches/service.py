@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import structlog
 
 from codecove import clock, ids
-from codecove.batches.batch import Batch
+from codecove.batches.batch import OUTCOMES, Batch
 from codecove.batches.durable import DurableQueue
 from codecove.batches.intake import Intake, Submitted
 from codecove.batches.pages import Asked, Page
@@ -76,6 +76,9 @@ class Batches:
         metrics: Metrics | None = None,
     ) -> None:
         """`directory` is for the durable queue's own file."""
+        self._metrics = metrics or Metrics()
+        for outcome in OUTCOMES:
+            self._metrics.ended_batched(outcome, 0)  # so that all are there from the start
         self._records = Records(database)
         self._progress = Progress(database)
         self._messages = messages
@@ -83,7 +86,12 @@ class Batches:
         self._now = now
         self._places = Places(total=policy.concurrency, each=policy.workspace_concurrency)
         self._runner = Runner(
-            progress=self._progress, answers=messages, places=self._places, envelope=envelope, now=now
+            progress=self._progress,
+            answers=messages,
+            places=self._places,
+            envelope=envelope,
+            now=now,
+            metrics=self._metrics,
         )
         self._queue = DurableQueue(
             address=database.address,
@@ -97,12 +105,14 @@ class Batches:
             expiry=policy.expiry,
             results_days=policy.results_days,
             now=now,
-            metrics=metrics or Metrics(),
+            metrics=self._metrics,
         )
         self._queueing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        for batch_id, size, workspace_id in await self._progress.reopen(self._now()):
+        reopened = await self._progress.reopen(self._now())
+        self._metrics.ended_batched("canceled", reopened.canceled)
+        for batch_id, size, workspace_id in reopened.going_on:
             self._put(batch_id, workspace_id, size)
         await self._upkeep.__aenter__()
         return self
@@ -163,7 +173,9 @@ class Batches:
 
     async def cancel(self, caller: Caller, batch_id: str) -> Batch:
         """Let what runs end, and nothing more begin. Raises `NotFound`."""
-        return await self._records.cancel(caller, batch_id, self._now())
+        batch, canceled = await self._records.cancel(caller, batch_id, self._now())
+        self._metrics.ended_batched("canceled", canceled)
+        return batch
 
     async def delete(self, caller: Caller, batch_id: str) -> None:
         """Raises `NotFound`; `InvalidRequest` for one that has not ended."""

@@ -41,6 +41,7 @@ class Upkeep:
         self._kept = timedelta(days=results_days)
         self._interval = min(max(expiry / 60, _SHORTEST_INTERVAL), _LONGEST_INTERVAL)
         self._now = now
+        self._metrics = metrics
         self._chores = Chores(metrics)
         self.soon: Callable[[], None] = _nothing
         """To be called when there is something to remove."""
@@ -59,6 +60,7 @@ class Upkeep:
         now = self._now()
         if expired := await self._progress.expire(now):
             log.info("batch requests expired", number=expired)
+            self._metrics.ended_batched("expired", expired)
         for batch_id in await self._progress.archive(now - self._kept, now):
             log.info("the results of a batch are no longer kept", batch_id=batch_id)
         while await self._progress.remove_requests():

@@ -34,6 +34,9 @@ class Metrics:
         self._upstream(self._registry)
         self._executions(self._registry)
         self._chores(self._registry)
+        self._batch_results = Counter(
+            "codecove_batch_results", "Results of batches' requests, by kind.", ("outcome",), registry=self._registry
+        )
 
     def _http(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
@@ -124,6 +127,10 @@ class Metrics:
         self._chore_seconds.labels(what).inc(seconds)
         if outcome == "ok":
             self._chore_success.labels(what).set(clock.now().timestamp())
+
+    def ended_batched(self, outcome: str, number: int = 1) -> None:
+        """So many requests of batches have a result of this kind."""
+        self._batch_results.labels(outcome).inc(number)
 
     def count_tokens(self, upstream: str, usage: dict[str, object]) -> None:
         """Add a turn's usage, as the Messages protocol has it."""
