@@ -185,6 +185,7 @@ def _batches(settings: Settings, database: Database, messages: Messages, observe
         workspace_concurrency=settings.batch_workspace_concurrency,
         expiry=settings.batch_expiry,
         results_days=settings.batch_results_days,
+        workspace_storage=settings.workspace_storage,
         grace=settings.shutdown_grace,
     )
     return Batches(

@@ -229,7 +229,8 @@ class Settings(BaseSettings):
     # Files
     max_file_size: ByteSize = Field(default=ByteSize(500 * 2**20), description="Largest file accepted.")
     workspace_storage: ByteSize = Field(
-        default=ByteSize(100 * 2**30), description="What the files of a workspace may take together."
+        default=ByteSize(100 * 2**30),
+        description="What the files and the requests of batches of a workspace may take together.",
     )
     capture_working_directory: bool = Field(
         default=True,

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ from codecove.api.errors import failure_of
 from codecove.batches.batch import Batch
 from codecove.batches.intake import Submitted
 from codecove.batches.pages import Asked
+from codecove.batches.records import Records
 from codecove.batches.service import Batches, Policy
-from codecove.errors import InvalidRequest, NotFound, UpstreamError
+from codecove.errors import Forbidden, InvalidRequest, NotFound, UpstreamError
 from codecove.messages.protocol import Event, PassedHeaders
 from codecove.store.database import Database
 from codecove.store.keys import Keys
-from codecove.store.tables import BatchRequestRow
-from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller
+from codecove.store.tables import BatchRequestRow, WorkspaceRow
+from codecove.store.workspaces import Workspaces
+from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller, Quotas
 
 HEADERS = PassedHeaders(version="2023-06-01", betas=("a-2025-01-01", "b"))
 
@@ -63,6 +66,7 @@ class Site:
         self.caller = caller
         self.model = Model()
         self.ahead = timedelta()
+        self.storage = 10_000_000
         self._directory = directory
 
     def now(self) -> datetime:
@@ -74,7 +78,14 @@ class Site:
             database=self.database,
             directory=self._directory,
             messages=self.model,
-            policy=Policy(concurrency=3, workspace_concurrency=2, expiry=60, results_days=1, grace=0.05),
+            policy=Policy(
+                concurrency=3,
+                workspace_concurrency=2,
+                expiry=60,
+                results_days=1,
+                workspace_storage=self.storage,
+                grace=0.05,
+            ),
             envelope=lambda error, request_id: failure_of(error).envelope(request_id),
             now=self.now,
         ) as batches:
@@ -261,3 +272,65 @@ async def test_lists_have_every_batch_once_in_both_generations(site: Site) -> No
         assert hidden.value.message.replace(made[0], "") == never.value.message.replace(made[0][:-1] + "_", "")
         for batch_id in made:
             await site.until(batches, batch_id, done=0)
+
+
+async def test_batches_take_room_in_the_storage_of_their_workspace_until_they_go(site: Site) -> None:
+    async def stored() -> int:
+        return (await Workspaces(site.database).get("default")).stored_bytes
+
+    site.model.free.set()
+    async with site.running() as batches:
+        first = await site.create(batches, 20)
+        size = await stored()
+        assert size == sum([len(entry.text) async for entry in entries(20)])
+    site.storage = size + 10
+    async with site.running() as batches:
+        with pytest.raises(Forbidden, match=r"^requests: the files and batches of a workspace may take"):
+            await site.create(batches, 2)
+        assert await stored() == size
+        limited = replace(site.caller, key_quotas=Quotas(storage_bytes=size))
+        with pytest.raises(Forbidden, match=r"^requests: the files and batches of this key may take"):
+            await batches.create(limited, entries(1), headers=HEADERS)
+        await site.until(batches, first.id, done=20)
+        await batches.delete(site.caller, first.id)
+        assert await stored() == 0
+        assert (await site.create(batches, 2)).counts.total == 2
+
+
+async def test_results_are_read_in_pieces_of_a_bounded_size(site: Site) -> None:
+    site.model.free.set()
+    async with site.running() as batches:
+        batch = await site.create(batches, 9)
+        await site.until(batches, batch.id, done=9)
+        records = Records(site.database)
+        one = len((await records.results(batch.id, -1, limit=1, size=10_000))[0][2])
+        for size, expected in ((1, 1), (one * 3 + 1, 3), (one * 100, 9)):
+            read: list[int] = []
+            while page := await records.results(batch.id, read[-1] if read else -1, limit=100, size=size):
+                assert len(page) <= expected
+                read += [number for number, _, _ in page]
+            assert read == list(range(9))
+
+
+async def test_a_deleted_workspace_takes_its_batches_with_it(site: Site) -> None:
+    workspaces = Workspaces(site.database)
+    team = await workspaces.create("team", Quotas())
+    _, key = await Keys(site.database).create("team", workspace_id=team.id)
+    site.caller = Caller(workspace_id=team.id, key_id=key.id)
+    async with site.running() as batches:
+        batch = await site.create(batches, 6)
+        await site.begun(2)
+        with pytest.raises(InvalidRequest, match="1 unfinished batches"):
+            await workspaces.delete("team")
+        await workspaces.delete("team", force=True)
+        await batches.sweep()
+        assert (await batches.get(site.caller, batch.id)).status == "canceling"
+        site.model.free.set()
+        await site.until(batches, batch.id, done=6)
+        assert len(site.model.begun) == 2
+        await batches.sweep()
+        with pytest.raises(NotFound):
+            await batches.get(site.caller, batch.id)
+        async with site.database.read() as session:
+            assert (await session.scalars(select(BatchRequestRow.number))).all() == []
+            assert await session.scalar(select(WorkspaceRow.storage_bytes).where(WorkspaceRow.id == team.id)) == 0

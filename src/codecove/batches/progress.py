@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from codecove.batches.records import changed, move, settle_waiting
+from codecove.batches.records import VISIBLE, changed, move, release, settle_waiting
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
 from codecove.store.quotas import container_limits_of, quotas_of
@@ -66,9 +66,9 @@ class Progress:
         What was being created goes; of a batch that is being canceled, what had begun is canceled too.
         """
         async with self._database.write() as session:
-            await session.execute(
-                update(BatchRow).where(BatchRow.state == "creating").values(state="deleted", ended_at=now)
-            )
+            for row in await session.scalars(select(BatchRow).where(BatchRow.state == "creating")):
+                row.state, row.ended_at = "deleted", now
+                await release(session, row)
             await session.execute(
                 update(BatchRequestRow).where(BatchRequestRow.state == "running").values(state="waiting")
             )
@@ -163,13 +163,39 @@ class Progress:
     async def archive(self, created_before: datetime, now: datetime) -> Sequence[str]:
         """Results that have been kept long enough are no longer available. Returns the batches."""
         async with self._database.write() as session:
-            archived = await session.scalars(
-                update(BatchRow)
+            due = await session.scalars(
+                select(BatchRow)
                 .where(BatchRow.state == "ended", BatchRow.archived_at.is_(None), BatchRow.created_at < created_before)
-                .values(archived_at=now)
-                .returning(BatchRow.id)
+                .order_by(BatchRow.workspace_id)
+                .with_for_update(key_share=True)
             )
-            return archived.all()
+            rows = due.all()
+            for row in rows:
+                row.archived_at = now
+                await release(session, row)
+            return [row.id for row in rows]
+
+    @to_the_end
+    async def orphans(self, now: datetime) -> Sequence[str]:
+        """What waits of batches whose workspaces were deleted is canceled; those that have ended go. Returns these."""
+        gone = []
+        async with self._database.write() as session:
+            found = await session.scalars(
+                select(BatchRow)
+                .join(WorkspaceRow, WorkspaceRow.id == BatchRow.workspace_id)
+                .where(WorkspaceRow.deleted_at.is_not(None), BatchRow.state.in_(VISIBLE))
+                .order_by(BatchRow.workspace_id)
+                .with_for_update(key_share=True, of=BatchRow)
+            )
+            for row in found.all():
+                if row.state == "in_progress":
+                    row.state, row.cancel_initiated_at = "canceling", now
+                    await settle_waiting(session, row, "canceled", _CANCELED, now)
+                if row.state == "ended":
+                    row.state, row.archived_at = "deleted", row.archived_at or now
+                    await release(session, row)
+                    gone.append(row.id)
+        return gone
 
     @to_the_end
     async def remove_requests(self) -> int:

@@ -7,8 +7,9 @@ so the counts sum to the total at every moment.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 
-from sqlalchemy import CursorResult, Update, insert, select, update
+from sqlalchemy import CursorResult, Update, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from codecove import ids
@@ -17,6 +18,7 @@ from codecove.batches.pages import Asked, Page
 from codecove.errors import InvalidRequest, NotFound
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
+from codecove.store.storage import account, lock, locked_room
 from codecove.store.tables import BatchRequestRow, BatchRequestState, BatchRow
 from codecove.workspaces import Caller
 
@@ -45,8 +47,11 @@ class Records:
             session.add(row)
 
     @to_the_end
-    async def add(self, batch_id: str, first: int, entries: Sequence[Entry]) -> None:
-        """The next requests of a batch that is being created; `first` is the number of the first of them."""
+    async def add(self, caller: Caller, batch_id: str, first: int, entries: Sequence[Entry], quota: int) -> None:
+        """The next requests of a batch that is being created; `first` is the number of the first of them.
+
+        `quota` is how many bytes any workspace may store. Raises `Forbidden`.
+        """
         rows = [
             {
                 "batch_id": batch_id,
@@ -57,7 +62,13 @@ class Records:
             }
             for number, entry in enumerate(entries, first)
         ]
+        size = sum(len(entry.text.encode()) for entry in entries)
         async with self._database.write() as session:
+            (await locked_room(session, caller, quota)).check(size, "requests")
+            await account(session, caller.workspace_id, caller.key_id, size)
+            await session.execute(
+                update(BatchRow).where(BatchRow.id == batch_id).values(stored_bytes=BatchRow.stored_bytes + size)
+            )
             await session.execute(insert(BatchRequestRow), rows)
 
     @to_the_end
@@ -73,11 +84,10 @@ class Records:
     async def abandon(self, batch_id: str, now: datetime) -> None:
         """A batch could not be created: what is stored of it goes."""
         async with self._database.write() as session:
-            await session.execute(
-                update(BatchRow)
-                .where(BatchRow.id == batch_id, BatchRow.state == "creating")
-                .values(state="deleted", ended_at=now)
-            )
+            creating = select(BatchRow).where(BatchRow.id == batch_id, BatchRow.state == "creating")
+            for row in await session.scalars(creating):
+                row.state, row.ended_at = "deleted", now
+                await release(session, row)
 
     @to_the_end
     async def get(self, caller: Caller, batch_id: str) -> Batch:
@@ -125,18 +135,39 @@ class Records:
                 )
             row.state = "deleted"
             row.archived_at = row.archived_at or now
+            await release(session, row)
 
     @to_the_end
-    async def results(self, batch_id: str, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
-        """Number, custom id and result of the next requests of a batch that has ended."""
-        query = (
-            select(BatchRequestRow.number, BatchRequestRow.custom_id, BatchRequestRow.result)
-            .where(BatchRequestRow.batch_id == batch_id, BatchRequestRow.number > after)
-            .order_by(BatchRequestRow.number)
-            .limit(limit)
-        )
+    async def results(self, batch_id: str, after: int, *, limit: int, size: int) -> Sequence[tuple[int, str, str]]:
+        """Number, custom id and result of the next requests of a batch that has ended.
+
+        At most `limit`, and no more than `size` characters of results, unless the first has more.
+        """
+        row = BatchRequestRow
+        following = row.batch_id == batch_id, row.number > after
+        lengths = select(row.number, func.coalesce(func.length(row.result), 0)).where(*following)
+        texts = select(row.number, row.custom_id, row.result).where(*following).order_by(row.number)
         async with self._database.read() as session:
-            return [(number, custom_id, result or "null") for number, custom_id, result in await session.execute(query)]
+            found = [
+                (number, length) for number, length in await session.execute(lengths.order_by(row.number).limit(limit))
+            ]
+            if not found:
+                return []
+            last = _fitting([length for _, length in found], size) - 1
+            page = await session.execute(texts.where(row.number <= found[last][0]))
+            return [(number, custom_id, result or "null") for number, custom_id, result in page]
+
+
+def _fitting(lengths: Sequence[int], size: int) -> int:
+    """How many of the first are `size` long together; one at least."""
+    return max(sum(total <= size for total in accumulate(lengths)), 1)
+
+
+async def release(session: AsyncSession, row: BatchRow) -> None:
+    """The requests of a batch are going: it counts to nobody's storage any more."""
+    await lock(session, row.workspace_id)
+    await account(session, row.workspace_id, row.key_id, -row.stored_bytes)
+    row.stored_bytes = 0
 
 
 async def settle_waiting(

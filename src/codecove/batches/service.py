@@ -29,8 +29,8 @@ from codecove.workspaces import Caller
 
 _STORED_AT_ONCE = 500
 _BYTES_AT_ONCE = 4 * 2**20
-_SENT_AT_ONCE = 20
-"""Results that are read together: each may be megabytes."""
+_SENT_AT_ONCE = 500
+"""Results that are read together, if they are small; otherwise as many as have `_BYTES_AT_ONCE`."""
 _TROUBLE_WAIT = 5.0
 """Seconds until a batch that could not be queued is tried again."""
 _AHEAD = 4
@@ -54,6 +54,8 @@ class Policy:
     workspace_concurrency: int
     expiry: float
     results_days: float
+    workspace_storage: int
+    """Bytes that any workspace may store, files and batches together."""
     grace: float
     """What requests that run get to end when the server stops."""
 
@@ -136,7 +138,8 @@ class Batches:
     async def create(self, caller: Caller, requests: AsyncIterator[Submitted], *, headers: PassedHeaders) -> Batch:
         """Store a batch, taking its requests as they come. If that fails or is cancelled, nothing of it is left.
 
-        Raises `InvalidRequest` that names the request, and whatever `requests` raises.
+        Raises `InvalidRequest` that names the request, `Forbidden` if the workspace or the key has no room for them,
+        and whatever `requests` raises.
         """
         batch_id, now = ids.new("msgbatch"), self._now()
         row = BatchRow(
@@ -153,7 +156,7 @@ class Batches:
         )
         try:
             await self._records.begin(row)
-            size = await self._store(batch_id, requests, headers)
+            size = await self._store(caller, batch_id, requests, headers)
             now = self._now()
             batch = await self._records.open(batch_id, size, now, now + timedelta(seconds=self._policy.expiry))
         except BaseException:
@@ -201,29 +204,40 @@ class Batches:
             )
         last, sent = -1, 0
         while sent < batch.counts.total:
-            page = await self._records.results(batch_id, last, _SENT_AT_ONCE)
+            page = await self._records.results(batch_id, last, limit=_SENT_AT_ONCE, size=_BYTES_AT_ONCE)
             if not page:
                 raise RuntimeError("the batch was deleted while its results were being read")
             lines = (f'{{"custom_id":"{custom_id}","result":{result}}}\n' for _, custom_id, result in page)
             yield "".join(lines).encode()
             last, sent = page[-1][0], sent + len(page)
 
+    async def sweep(self) -> None:
+        """Do what is due now: expire, archive, remove. A chore of this object does it all the time."""
+        await self._upkeep.sweep()
+
     async def backlog(self) -> Backlog:
         """How much there is to do, in all workspaces: for whoever watches the server."""
         return await self._progress.backlog()
 
-    async def _store(self, batch_id: str, requests: AsyncIterator[Submitted], headers: PassedHeaders) -> int:
+    async def _store(
+        self, caller: Caller, batch_id: str, requests: AsyncIterator[Submitted], headers: PassedHeaders
+    ) -> int:
         intake = Intake(lambda params: self._messages.check(params, headers))
         entries: list[Entry] = []
         size = 0
+
+        async def add(entries: list[Entry]) -> None:
+            first = intake.count - len(entries)
+            await self._records.add(caller, batch_id, first, entries, self._policy.workspace_storage)
+
         async for request in requests:
             entries.append(Entry(intake.take(request.value), request.text))
             size += len(request.text)
             if len(entries) >= _STORED_AT_ONCE or size >= _BYTES_AT_ONCE:
-                await self._records.add(batch_id, intake.count - len(entries), entries)
+                await add(entries)
                 entries, size = [], 0
         if entries:
-            await self._records.add(batch_id, intake.count - len(entries), entries)
+            await add(entries)
         if not intake.count:
             raise InvalidRequest("requests: at least one request is required")
         return intake.count

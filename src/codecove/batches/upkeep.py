@@ -63,6 +63,8 @@ class Upkeep:
             self._metrics.ended_batched("expired", expired)
         for batch_id in await self._progress.archive(now - self._kept, now):
             log.info("the results of a batch are no longer kept", batch_id=batch_id)
+        for batch_id in await self._progress.orphans(now):
+            log.info("a batch went with its workspace", batch_id=batch_id)
         while await self._progress.remove_requests():
             pass
         if over := await self._progress.queued(now - _SETTLED):

@@ -47,10 +47,12 @@ def list_workspaces(data_dir: DataDir = None) -> None:
 
 @app.command()
 def show(workspace: _Named, data_dir: DataDir = None) -> None:
-    """Show a workspace with what it may use, and what its files take."""
+    """Show a workspace with what it may use, and what its files and batches take."""
     found = with_database(data_dir, lambda database: Workspaces(database).get(workspace))
     _show([found])
-    typer.echo(f"Files take {ByteSize(found.stored_bytes).human_readable()} ({found.stored_bytes:,} bytes).")
+    typer.echo(
+        f"Files and batches take {ByteSize(found.stored_bytes).human_readable()} ({found.stored_bytes:,} bytes)."
+    )
 
 
 @app.command("set")
@@ -83,13 +85,15 @@ def rename(
 @app.command()
 def delete(
     workspace: _Named,
-    force: Annotated[bool, typer.Option("--force", help="Also one that has containers or files.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also one that has containers, files or unfinished batches.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Delete a workspace with its containers, its files and its keys.
+    """Delete a workspace with its containers, its files, its batches and its keys.
 
-    The keys are useless at once; containers and files go within a minute, or when the server starts. What it has used
-    stays on record.
+    The keys are useless at once; containers, files and batches go within a minute, or when the server starts: requests
+    of a batch that run end first. What it has used stays on record.
     """
     deleted = with_database(data_dir, lambda database: Workspaces(database).delete(workspace, force=force))
     typer.echo(f"Workspace {deleted.id} ({deleted.name}) is deleted.")

@@ -14,17 +14,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from codecove import ids
 from codecove.errors import InvalidRequest, NotFound
 from codecove.files.file import Cursor, File, Page, Selection
-from codecove.files.room import Room, room
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
-from codecove.store.tables import DeletedFileRow, FileRow, KeyRow, UnownedBlobRow, WorkspaceRow
+from codecove.store.storage import Room, account, lock, locked_room, room_beside
+from codecove.store.tables import DeletedFileRow, FileRow, UnownedBlobRow, WorkspaceRow
 from codecove.workspaces import Caller
 
 _EXPIRED_AT_ONCE = 200
 
 
 class Records:
-    """The rows of files, and of blobs without one. A `quota` is how many bytes of files any workspace may have."""
+    """The rows of files, and of blobs without one. A `quota` is how many bytes any workspace may store."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -36,7 +36,7 @@ class Records:
             used = await session.scalar(
                 select(WorkspaceRow.storage_bytes).where(WorkspaceRow.id == caller.workspace_id)
             )
-            room = await _room(session, caller, quota, used or 0)
+            room = await room_beside(session, caller, quota, used or 0)
             room.check(1)
             session.add(UnownedBlobRow(key=blob, since=now, doomed=False))
             return room
@@ -48,13 +48,13 @@ class Records:
         Raises `Forbidden`, and `NotFound` if the workspace has been deleted since the request began.
         """
         async with self._database.write() as session:
-            used = await _lock_workspace(session, row.workspace_id)
+            room = await locked_room(session, caller, quota)
             deleted = select(WorkspaceRow.id).where(
                 WorkspaceRow.id == row.workspace_id, WorkspaceRow.deleted_at.is_not(None)
             )
             if await session.scalar(deleted) is not None:
                 raise NotFound("workspace: it was deleted meanwhile")
-            (await _room(session, caller, quota, used)).check(row.size_bytes)
+            room.check(row.size_bytes)
             written = await session.get_one(UnownedBlobRow, row.blob)
             shared = await session.scalar(_same_content(row).limit(1))
             if shared is None:
@@ -62,14 +62,14 @@ class Records:
             else:
                 row.blob, written.doomed = shared, True
             session.add(row)
-            await _account(session, row, row.size_bytes)
+            await account(session, row.workspace_id, row.key_id, row.size_bytes)
         return File.of(row)
 
     @to_the_end
     async def abandon(self, caller: Caller, file_id: str, blob: str, now: datetime) -> None:
         """An upload has failed or was cancelled: its blob is doomed, and the file is gone if it was added after all."""
         async with self._database.write() as session:
-            await _lock_workspace(session, caller.workspace_id)
+            await lock(session, caller.workspace_id)
             row = await session.scalar(select(FileRow).where(FileRow.id == file_id))
             if row is not None:
                 await _remove(session, row, now)
@@ -86,7 +86,7 @@ class Records:
     async def remove(self, caller: Caller, file_id: str, now: datetime) -> str | None:
         """A file is gone. Its blob is doomed, and returned, if no other file has the same. Raises `NotFound`."""
         async with self._database.write() as session:
-            await _lock_workspace(session, caller.workspace_id)
+            await lock(session, caller.workspace_id)
             return await _remove(session, await _find(session, caller, file_id, now), now)
 
     @to_the_end
@@ -116,7 +116,7 @@ class Records:
             workspace_id = await session.scalar(select(FileRow.workspace_id).where(due).limit(1))
             if workspace_id is None:
                 return 0
-            await _lock_workspace(session, workspace_id)
+            await lock(session, workspace_id)
             rows = await session.scalars(
                 select(FileRow).where(due, FileRow.workspace_id == workspace_id).limit(_EXPIRED_AT_ONCE)
             )
@@ -151,25 +151,6 @@ class Records:
             await session.execute(delete(DeletedFileRow).where(DeletedFileRow.deleted_at < before))
 
 
-async def _room(session: AsyncSession, caller: Caller, quota: int, used: int) -> Room:
-    """`quota` is the server's for each workspace, `used` what the caller's has."""
-    of_key = await session.scalar(select(KeyRow.storage_bytes).where(KeyRow.id == caller.key_id))
-    return room(caller, quota=quota, workspace_has=used, key_has=of_key or 0)
-
-
-async def _lock_workspace(session: AsyncSession, workspace_id: str) -> int:
-    """Wait for one's turn with the workspace's files. Returns its sum of their sizes."""
-    used = await session.scalar(
-        select(WorkspaceRow.storage_bytes).where(WorkspaceRow.id == workspace_id).with_for_update(key_share=True)
-    )
-    return used or 0
-
-
-async def _account(session: AsyncSession, row: FileRow, size: int) -> None:
-    for table, owner in ((WorkspaceRow, row.workspace_id), (KeyRow, row.key_id)):
-        await session.execute(update(table).where(table.id == owner).values(storage_bytes=table.storage_bytes + size))
-
-
 def _same_content(row: FileRow) -> Select[str]:
     """The blobs of the files in the row's workspace that have the same content."""
     return select(FileRow.blob).where(
@@ -186,7 +167,7 @@ async def _remove(session: AsyncSession, row: FileRow, now: datetime) -> str | N
         session.add(UnownedBlobRow(key=doomed, since=now, doomed=True))
     session.add(DeletedFileRow(id=row.id, workspace_id=row.workspace_id, sequence=row.sequence, deleted_at=now))
     await session.flush()
-    await _account(session, row, -row.size_bytes)
+    await account(session, row.workspace_id, row.key_id, -row.size_bytes)
     return doomed
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterable
 
 from codecove.errors import TooLarge
 from codecove.files.media_types import SNIFFED_BYTES
-from codecove.files.room import Room
+from codecove.store.storage import Room
 
 
 class Upload:

@@ -347,6 +347,8 @@ class BatchRow(Table):
     expired: Mapped[int] = mapped_column(default=0)
     queued: Mapped[bool]
     """The durable queue may have work of it."""
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """What it counts for in the storage of its workspace and its key: the size of its requests, until those go."""
 
 
 class BatchRequestRow(Table):

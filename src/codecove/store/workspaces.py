@@ -14,7 +14,7 @@ from codecove.store.audit import note
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
 from codecove.store.quotas import container_limits_of, put_container_limits, put_quotas, quotas_of
-from codecove.store.tables import ContainerRow, FileRow, KeyRow, WorkspaceRow
+from codecove.store.tables import BatchRow, ContainerRow, FileRow, KeyRow, WorkspaceRow
 from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller, ContainerLimits, Quotas
 
 _MAX_NAME = 100
@@ -30,7 +30,7 @@ class Workspace:
     quotas: Quotas
     container_limits: ContainerLimits
     stored_bytes: int = 0
-    """The sizes of its files, summed."""
+    """The sizes of its files and of the requests of its batches, summed."""
 
 
 class Workspaces:
@@ -70,19 +70,18 @@ class Workspaces:
 
     @to_the_end
     async def delete(self, named: str, *, force: bool = False) -> Workspace:
-        """Its keys open nothing any more; a server, running or the next, removes its containers and its files.
+        """Its keys open nothing any more; a server, running or the next, removes its containers, files and batches.
 
         Raises `NotFound`, and `InvalidRequest` for `default` and, unless `force`, for one that is not empty.
         """
         now = clock.now()
         async with self._database.write() as session:
             row = await _not_default(session, named)
-            containers, files = await _contents(session, row.id, now)
-            if (containers or files) and not force:
-                raise InvalidRequest(
-                    f"workspace {row.name!r} is not empty: it has {containers} running containers and {files} files"
-                )
-            details = {"name": row.name, "containers": containers, "files": files}
+            contents = await _contents(session, row.id, now)
+            if any(contents.values()) and not force:
+                has = ", ".join(f"{number} {what}" for what, number in contents.items() if number)
+                raise InvalidRequest(f"workspace {row.name!r} is not empty: it has {has}")
+            details = {"name": row.name, **contents}
             note(session, "workspace.delete", row.id, workspace_id=row.id, details=details)
             await session.execute(
                 update(KeyRow).where(KeyRow.workspace_id == row.id, KeyRow.revoked_at.is_(None)).values(revoked_at=now)
@@ -179,13 +178,17 @@ async def _not_default(session: AsyncSession, named: str) -> WorkspaceRow:
     return row
 
 
-async def _contents(session: AsyncSession, workspace_id: str, now: datetime) -> tuple[int, int]:
-    """How many running containers and how many files it has."""
+async def _contents(session: AsyncSession, workspace_id: str, now: datetime) -> dict[str, int]:
+    """How many running containers, files and unfinished batches it has."""
     containers = select(func.count()).where(ContainerRow.workspace_id == workspace_id, ContainerRow.state == "running")
     files = select(func.count()).where(
         FileRow.workspace_id == workspace_id, or_(FileRow.expires_at.is_(None), FileRow.expires_at > now)
     )
-    return await session.scalar(containers) or 0, await session.scalar(files) or 0
+    batches = select(func.count()).where(
+        BatchRow.workspace_id == workspace_id, BatchRow.state.in_(("creating", "in_progress", "canceling"))
+    )
+    counted = {"running containers": containers, "files": files, "unfinished batches": batches}
+    return {what: await session.scalar(query) or 0 for what, query in counted.items()}
 
 
 def _not_found(named: str) -> NotFound:
