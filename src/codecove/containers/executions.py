@@ -5,11 +5,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Update, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
-from codecove.store.database import Database
+from codecove.containers.changes import active, add_call
+from codecove.store.database import Change, Database
 from codecove.store.finish import to_the_end
-from codecove.store.tables import CallRow, ContainerRow, ExecutionRow
+from codecove.store.tables import ExecutionRow
 from codecove.workspaces import Caller
 
 
@@ -31,64 +32,71 @@ class ExecutionRecord:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
+_ADD = insert(ExecutionRow)
+_CHANGE = update(ExecutionRow).where(ExecutionRow.id == bindparam("execution"))
+_CHANGE_RUNNING = _CHANGE.where(ExecutionRow.finished_at.is_(None))
+
+
 class Executions:
     """The rows of executions. Both ends of an execution count as activity of its container."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @to_the_end
-    async def start(
+    def started(
         self, record: ExecutionRecord, *, caller: Caller, container_id: str, call_id: str, tool: str, now: datetime
-    ) -> None:
-        """It runs from `now` on."""
-        async with self._database.write() as session:
-            session.add(
-                ExecutionRow(
-                    id=record.id,
-                    workspace_id=caller.workspace_id,
-                    key_id=caller.key_id,
-                    request_id=caller.request_id,
-                    container_id=container_id,
-                    call_id=call_id,
-                    tool=tool,
-                    input_sha256=record.input_sha256,
-                    started_at=now,
-                    seen_at=now,
-                )
-            )
+    ) -> Change:
+        """The change that records that it runs from `now` on."""
+        row = {
+            "id": record.id,
+            "workspace_id": caller.workspace_id,
+            "key_id": caller.key_id,
+            "request_id": caller.request_id,
+            "container_id": container_id,
+            "call_id": call_id,
+            "tool": tool,
+            "input_sha256": record.input_sha256,
+            "started_at": now,
+            "seen_at": now,
+        }
+
+        def start(connection: Connection) -> None:
+            active([container_id], now)(connection)
+            connection.execute(_ADD, row)
             # A client that loses the answer in the middle knows the call, and may not know the container.
-            await session.merge(CallRow(call_id=call_id, container_id=container_id))
-            await session.execute(_activity(container_id, now))
+            add_call(call_id, container_id)(connection)
 
-    @to_the_end
-    async def end(self, record: ExecutionRecord, *, container_id: str, now: datetime) -> None:
-        """It has ended; the record says how."""
-        async with self._database.write() as session:
-            await session.execute(
-                update(ExecutionRow)
-                .where(ExecutionRow.id == record.id)
-                .values(
-                    finished_at=now,
-                    microseconds=record.microseconds,
-                    cpu_microseconds=record.cpu_microseconds,
-                    peak_memory_bytes=record.peak_memory_bytes,
-                    output_bytes=record.output_bytes,
-                    return_code=record.return_code,
-                    error_code=record.error_code,
-                )
-            )
-            await session.execute(_activity(container_id, now))
+        return start
 
-    @to_the_end
-    async def seen(self, execution_ids: Collection[str], now: datetime) -> None:
-        """They are running at `now`."""
-        async with self._database.write() as session:
-            await session.execute(
-                update(ExecutionRow)
-                .where(ExecutionRow.id.in_(execution_ids), ExecutionRow.finished_at.is_(None))
-                .values(seen_at=now)
-            )
+    def ended(self, record: ExecutionRecord, *, container_id: str, now: datetime) -> Change:
+        """The change that records that it has ended; the record says how."""
+        row = {
+            "execution": record.id,
+            "finished_at": now,
+            "microseconds": record.microseconds,
+            "cpu_microseconds": record.cpu_microseconds,
+            "peak_memory_bytes": record.peak_memory_bytes,
+            "output_bytes": record.output_bytes,
+            "return_code": record.return_code,
+            "error_code": record.error_code,
+        }
+
+        def end(connection: Connection) -> None:
+            connection.execute(_CHANGE, row)
+            active([container_id], now)(connection)
+
+        return end
+
+    def seen(self, execution_ids: Collection[str], now: datetime) -> Change:
+        """The change that records that they are running at `now`."""
+        # In one order, so that two transactions never wait for each other.
+        rows = [{"execution": execution_id, "seen_at": now} for execution_id in sorted(execution_ids)]
+
+        def see(connection: Connection) -> None:
+            for row in rows:
+                connection.execute(_CHANGE_RUNNING, row)
+
+        return see
 
     @to_the_end
     async def interrupt_unfinished(self) -> None:
@@ -102,11 +110,3 @@ class Executions:
                 row.error_code = row.error_code or "interrupted"
                 row.finished_at = max(row.seen_at or row.started_at, row.started_at)
                 row.microseconds = (row.finished_at - row.started_at) // timedelta(microseconds=1)
-
-
-def _activity(container_id: str, now: datetime) -> Update:
-    return (
-        update(ContainerRow)
-        .where(ContainerRow.id == container_id, ContainerRow.state == "running")
-        .values(last_active_at=now)
-    )

@@ -10,6 +10,7 @@ import structlog
 
 from codecove import ids
 from codecove.containers.budget import Budget
+from codecove.containers.changes import active
 from codecove.containers.executions import Executions
 from codecove.containers.policy import Expiry, Times
 from codecove.containers.quotas import Admission
@@ -94,22 +95,23 @@ class Fleet:
 
         Only one that is running is taken, and must be released.
         """
-        taken = await self.records.take(caller, container_id, self.now(), self.leased)
-        if taken is not None and taken.state == "running":
-            self.leased[container_id] += 1
+        # Before the row is read: a sweep that comes between finds it in use.
+        self.leased[container_id] += 1
+        taken = None
+        try:
+            taken = await self.records.take(caller, container_id, self.now(), self.leased)
+        finally:
+            if taken is None or taken.state != "running":
+                self.release(container_id)
         if taken is not None and taken.expired_now:
             self._doomed.add(container_id)
         return taken
 
-    async def release(self, container_id: str) -> None:
-        """A use ends; this moment is its last activity."""
-        try:
-            # First the row, then the count: see `Records.expire_due`.
-            await self.records.touch(container_id, self.now())
-        finally:
-            self.leased[container_id] -= 1
-            if self.leased[container_id] == 0:
-                del self.leased[container_id]
+    def release(self, container_id: str) -> None:
+        """A use ends. First its last activity is to be written: see `Records.expire_due`."""
+        self.leased[container_id] -= 1
+        if self.leased[container_id] == 0:
+            del self.leased[container_id]
 
     async def get(self, container_id: str) -> Container:
         """A container that was running when it was taken.
@@ -162,9 +164,12 @@ class Fleet:
 
     async def beat(self) -> None:
         """Record what runs and what is used now: more than this nobody knows of it if the server is killed."""
-        if self.running:
-            await self.executions.seen(list(self.running), self.now())
-        await self.meter.beat()
+        if not self.leased:
+            return
+        now = self.now()
+        await self.records.write(
+            self.executions.seen(self.running, now), active(self.leased, now), self.meter.beat(now)
+        )
 
     async def reconcile(self) -> None:
         """At start: bring rows and host in step, and expire what has become due while there was no server."""

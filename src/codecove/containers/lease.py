@@ -4,16 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from codecove.clock import monotonic
+from codecove.containers.changes import active
 from codecove.containers.executions import ExecutionRecord
 from codecove.containers.fleet import Fleet
 from codecove.containers.records import Taken
 from codecove.sandbox.errors import ContainerExpired, ContainerLost
 from codecove.sandbox.host import Container
+from codecove.store.database import Change
 from codecove.store.finish import finish
 from codecove.workspaces import Caller
+
+_JUST_NOW = timedelta(milliseconds=100)
+"""A request that ends so soon after its last execution has ended with it: that is in the rows already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class Lease:
         self._loaded_files = frozenset() if taken is None else taken.loaded_files
         self._metered = False
         """Whether the container counts as used by this request."""
+        self._written_at: datetime | None = None
+        """Until when that is written, and its activity."""
         self._creating = asyncio.Lock()
 
     @property
@@ -81,6 +88,11 @@ class Lease:
         Raises `ContainerExpired`, `ContainerUnavailable` (it did not boot, or has failed: a new request without
         `container` gets another one), `HostFull`, `QuotaExceeded`.
         """
+        container = await self._opened()
+        await self._begin_use(container.id)
+        return container
+
+    async def _opened(self) -> Container:
         async with self._creating:
             if self._container_id is None:
                 reason = "created by a request"
@@ -89,12 +101,17 @@ class Lease:
                 self._container_id, self._times = await self._fleet.create(self._caller, reason)
         if not self._usable:
             raise await self._fleet.ending(self._container_id)
-        container = await self._fleet.get(self._container_id)
+        return await self._fleet.get(self._container_id)
+
+    async def _begin_use(self, container_id: str, *also: Change) -> None:
+        """From now on the container counts as used by this request. `also` is written in the same transaction."""
         async with self._creating:
             if not self._metered:
-                await self._fleet.meter.begin(self._caller, self._container_id)
+                await self._fleet.meter.begin(self._caller, container_id, *also)
                 self._metered = True
-        return container
+                return
+        if also:
+            await self._fleet.records.write(*also)
 
     async def mark_loaded(self, file_ids: Iterable[str]) -> None:
         """Remember that these files have been put into the container."""
@@ -125,7 +142,7 @@ class Lease:
         record = ExecutionRecord(input_sha256=input_sha256)
         async with self._fleet.admission.execution(self._caller, record.id, at_most) as allowed:
             record.allowed_seconds = allowed
-            container_id = (await self.container()).id
+            container_id = (await self._opened()).id
             with self._fleet.observer.execution(record, tool=tool, container_id=container_id):
                 async with self._recorded(record, container_id, call_id, tool):
                     yield record
@@ -138,9 +155,10 @@ class Lease:
         fleet.running.add(record.id)
         started = monotonic()
         try:
-            await fleet.executions.start(
+            starting = fleet.executions.started(
                 record, caller=self._caller, container_id=container_id, call_id=call_id, tool=tool, now=self._active()
             )
+            await self._begin_use(container_id, starting)
             started = monotonic()
             yield
         except BaseException as error:
@@ -154,7 +172,9 @@ class Lease:
             fleet.running.discard(record.id)
             if record.return_code is not None:
                 fleet.readiness.ran()
-            await fleet.executions.end(record, container_id=container_id, now=self._active())
+            ended = fleet.executions.ended(record, container_id=container_id, now=self._active())
+            await fleet.records.write(ended, *self._use_until_now())
+            self._written_at = fleet.now()
 
     def _active(self) -> datetime:
         """The container is active at this moment."""
@@ -163,15 +183,24 @@ class Lease:
             self._times = replace(self._times, last_active_at=now)
         return now
 
+    def _use_until_now(self) -> list[Change]:
+        """What is to be written of the use of the container so far, beside its activity."""
+        if not self._metered or self._container_id is None:
+            return []
+        return [self._fleet.meter.used(self._container_id, self._fleet.now())]
+
     async def release(self) -> None:
         """Give the container back. For `Containers.lease` alone."""
         if self._container_id is None or not self._usable:
             return
+        now = self._fleet.now()
         try:
-            if self._metered:
-                await self._fleet.meter.end(self._container_id)
+            if self._written_at is None or not timedelta() <= now - self._written_at < _JUST_NOW:
+                await self._fleet.records.write(active([self._container_id], now), *self._use_until_now())
         finally:
-            await self._fleet.release(self._container_id)
+            if self._metered:
+                self._fleet.meter.end(self._container_id)
+            self._fleet.release(self._container_id)
 
     def _existing(self) -> str:
         if self._container_id is None:

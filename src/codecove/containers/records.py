@@ -3,17 +3,18 @@
 Each is one transaction. A change of state and the reason for it are written together.
 """
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Connection, Row, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from codecove import ids
+from codecove.containers.changes import add_call
 from codecove.containers.policy import Expiry, Times, due
 from codecove.store.audit import note
-from codecove.store.database import Database
+from codecove.store.database import Change, Database
 from codecove.store.finish import to_the_end
 from codecove.store.tables import (
     CallRow,
@@ -40,6 +41,13 @@ class Taken:
 Running = dict[str, Times]
 """Containers that are running, by their ids."""
 
+_LOOK = select(ContainerRow.state, ContainerRow.created_at, ContainerRow.last_active_at).where(
+    ContainerRow.id == bindparam("container"),
+    ContainerRow.workspace_id == bindparam("workspace"),
+    ContainerRow.state != "deleted",
+)
+_LOADED = select(ContainerFileRow.file_id).where(ContainerFileRow.container_id == bindparam("container"))
+
 
 class Records:
     """The rows of containers, and of what belongs to them."""
@@ -65,41 +73,34 @@ class Records:
             await session.flush()
             session.add(_event(container_id, now, "running", reason))
 
-    @to_the_end
-    async def take(self, caller: Caller, container_id: str, now: datetime, leased: Collection[str]) -> Taken | None:
-        """Use a container: it counts as active now. One that is due, and in nobody's use, expires instead.
+    async def take(self, caller: Caller, container_id: str, now: datetime, leased: Mapping[str, int]) -> Taken | None:
+        """Use a container. One that is due, and that nobody but this request has in `leased`, expires instead.
 
         None if the caller's workspace has no such container.
         """
         if not ids.is_valid("container", container_id):
             return None
-        async with self._database.write() as session:
-            row = await _owned(session, caller, container_id)
-            if row is None:
-                return None
-            expired_now = False
-            if row.state == "running":
-                times = _times(row)
-                if due([(row.id, times)], leased=leased, expiry=self.expiry, now=now):
-                    expired_now = True
-                    row.state, row.ended_at = "expired", now
-                    session.add(_event(row.id, now, "expired", self.expiry.reason(times)))
-                else:
-                    row.last_active_at = now
-            loaded = await session.scalars(
-                select(ContainerFileRow.file_id).where(ContainerFileRow.container_id == container_id)
-            )
-            return Taken(row.state, _times(row), frozenset(loaded), expired_now)
+        asked = {"container": container_id, "workspace": caller.workspace_id}
 
-    @to_the_end
-    async def touch(self, container_id: str, now: datetime) -> None:
-        """It was active until now."""
-        async with self._database.write() as session:
-            await session.execute(
-                update(ContainerRow)
-                .where(ContainerRow.id == container_id, ContainerRow.state == "running")
-                .values(last_active_at=now)
-            )
+        def look(connection: Connection) -> tuple[Row[ContainerState, datetime, datetime] | None, frozenset[str]]:
+            row = connection.execute(_LOOK, asked).one_or_none()
+            return row, frozenset(connection.scalars(_LOADED, asked))
+
+        # What a use writes is written with what it does, and when it ends.
+        row, loaded = await self._database.read_at_once(look)
+        if row is None:
+            return None
+        times = Times(row.created_at, row.last_active_at)
+        if row.state != "running":
+            return Taken(row.state, times, loaded)
+        if leased[container_id] == 1 and self.expiry.is_due(times, now):
+            await self.end([container_id], "expired", self.expiry.reason(times), now)
+            return Taken("expired", times, loaded, expired_now=True)
+        return Taken("running", replace(times, last_active_at=now), loaded)
+
+    async def write(self, *changes: Change) -> None:
+        """Write changes of `changes.py` and the like, in one transaction."""
+        await self._database.write_at_once(*changes)
 
     @to_the_end
     async def end(self, container_ids: Iterable[str], state: ContainerState, reason: str, now: datetime) -> None:
@@ -186,12 +187,9 @@ class Records:
             for file_id in file_ids:
                 await session.merge(ContainerFileRow(container_id=container_id, file_id=file_id))
 
-    @to_the_end
     async def add_call(self, container_id: str, call_id: str) -> None:
         """A call that is to run in the container later; it may have been named before."""
-        async with self._database.write() as session:
-            await _lock(session, container_id)
-            await session.merge(CallRow(call_id=call_id, container_id=container_id))
+        await self._database.write_at_once(add_call(call_id, container_id))
 
     @to_the_end
     async def find_by_call(self, caller: Caller, call_id: str) -> str | None:

@@ -1,19 +1,24 @@
 """The connection to the database, and the two kinds of transaction."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from codecove.store.address import Address, address
+from codecove.store.blocking import Blocking
 from codecove.store.claim import hold
-from codecove.store.finish import finish
+from codecove.store.finish import finish, to_the_end
 from codecove.store.migrate import prepare
 from codecove.store.steps import SchemaMismatch
+
+T = TypeVar("T")
+Change = Callable[[Connection], object]
+"""What is written in a transaction; see `Database.write_at_once`."""
 
 _WRITES = "codecove_writes"
 _CONNECTIONS = 10
@@ -40,6 +45,7 @@ class Database:
         self._address = address(url)
         self._actor = actor
         self._engine: AsyncEngine | None = None
+        self._blocking: Blocking | None = None
         self.unfinished: list[str] = []
         """The post-steps (`store/steps.py`) that an operator has still to apply."""
         # SQLite has one writer at a time and lets the others poll. Waiting here is fair and costs no thread.
@@ -59,12 +65,17 @@ class Database:
             raise DatabaseUnavailable(f"the database can't be used: {cause}") from error
         self.unfinished = [] if found.is_new else [step.id for step in found.pending_in("post")]
         self._engine = _engine(self._address)
+        if self._address.is_sqlite:
+            self._blocking = Blocking(self._address.url, _prepare_sqlite)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         engine, self._engine = self._engine, None
+        blocking, self._blocking = self._blocking, None
         if engine is not None:
             await finish(engine.dispose())
+        if blocking is not None:
+            await finish(blocking.close())
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -92,6 +103,29 @@ class Database:
             yield session
             await session.commit()
 
+    @to_the_end
+    async def read_at_once(self, work: Callable[[Connection], T]) -> T:
+        """As `read`, for what every request waits for: `work` only reads, and waits for nothing else."""
+        if self._blocking is not None:
+            return await self._blocking.run(work)
+        async with self.read() as session:
+            return await (await session.connection()).run_sync(work)
+
+    @to_the_end
+    async def write_at_once(self, *changes: Change) -> None:
+        """As `write`, for what every request waits for: all `changes` in one transaction. They wait for nothing else.
+
+        SQLite: one change of threads, where `write` takes some for each statement.
+        """
+        if self._blocking is None or self._writer is None:
+            async with self.write() as session:
+                connection = await session.connection()
+                for change in changes:
+                    await connection.run_sync(change)
+            return
+        async with self._writer:
+            await self._blocking.run(lambda connection: [change(connection) for change in changes], **{_WRITES: True})
+
     @asynccontextmanager
     async def claimed(self) -> AsyncIterator[None]:
         """Be the one server of this database for the time of the block. Raises `DatabaseInUse`.
@@ -116,9 +150,13 @@ def _engine(place: Address) -> AsyncEngine:
             place.url, connect_args=place.connect_args, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=True
         )
     engine = create_async_engine(place.url)
-    event.listen(engine.sync_engine, "connect", _configure_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    _prepare_sqlite(engine.sync_engine)
     return engine
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

@@ -10,17 +10,18 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, islice
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from codecove import clock, ids
 from codecove.errors import NotFound, Unauthenticated
 from codecove.store.audit import note
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
-from codecove.store.quotas import container_limits_of, put_quotas, quotas_of
+from codecove.store.quotas import container_limit_columns, put_quotas, quota_columns, quotas_of
 from codecove.store.tables import KeyRow, WorkspaceRow
-from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller, Quotas, Role
+from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller, ContainerLimits, Quotas, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,14 @@ class Key:
     created_at: datetime
     revoked_at: datetime | None
     quotas: Quotas
+
+
+_LIMITS = (quota_columns(WorkspaceRow), quota_columns(KeyRow), container_limit_columns())
+_CALLER = (
+    select(WorkspaceRow.id, KeyRow.id, KeyRow.role, *chain(*_LIMITS))
+    .join(WorkspaceRow, WorkspaceRow.id == KeyRow.workspace_id)
+    .where(KeyRow.secret_hash == bindparam("hash"), KeyRow.revoked_at.is_(None))
+)
 
 
 class Keys:
@@ -91,27 +100,22 @@ class Keys:
                 row.revoked_at = clock.now()
                 note(session, "key.revoke", key_id, workspace_id=row.workspace_id)
 
-    @to_the_end
     async def authenticate(self, secret: str) -> Caller:
         """Who a secret belongs to. Raises `Unauthenticated`."""
-        async with self._database.read() as session:
-            found = (
-                await session.execute(
-                    select(KeyRow, WorkspaceRow)
-                    .join(WorkspaceRow, WorkspaceRow.id == KeyRow.workspace_id)
-                    .where(KeyRow.secret_hash == _hash(secret), KeyRow.revoked_at.is_(None))
-                )
-            ).one_or_none()
+        asked = {"hash": _hash(secret)}
+        found = await self._database.read_at_once(lambda connection: connection.execute(_CALLER, asked).one_or_none())
         if found is None:
             raise Unauthenticated("invalid x-api-key")
-        key, workspace = found
+        workspace_id, key_id, role, *rest = found
+        values = iter(rest)
+        quotas, key_quotas, limits = (list(islice(values, len(columns))) for columns in _LIMITS)
         return Caller(
-            workspace_id=workspace.id,
-            key_id=key.id,
-            role=key.role,
-            quotas=quotas_of(workspace),
-            key_quotas=quotas_of(key),
-            container_limits=container_limits_of(workspace),
+            workspace_id=workspace_id,
+            key_id=key_id,
+            role=role,
+            quotas=Quotas(*quotas),
+            key_quotas=Quotas(*key_quotas),
+            container_limits=ContainerLimits(*limits),
         )
 
     @to_the_end

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from codecove.store.database import Database
+from codecove.store.database import Change, Database
 from codecove.usage.sessions import Session, Sessions
 from codecove.workspaces import Caller
 
@@ -30,39 +30,42 @@ class Meter:
     """
 
     def __init__(self, database: Database, *, now: Callable[[], datetime], minimum: timedelta = MINIMUM) -> None:
+        self._database = database
         self._sessions = Sessions(database, minimum)
         self._now = now
         self._uses: dict[str, _Use] = {}
 
-    async def begin(self, caller: Caller, container_id: str) -> None:
-        """A request uses a container from now on, and ends that with `end`, unless this raises."""
+    async def begin(self, caller: Caller, container_id: str, *also: Change) -> None:
+        """A request uses a container from now on, and ends that with `end`, unless this raises.
+
+        `also` is written in the same transaction.
+        """
         use = self._uses.setdefault(container_id, _Use())
         use.requests += 1
         try:
             async with use.beginning:
                 if use.session is None:
-                    use.session = await self._sessions.begin(caller, container_id, self._now())
+                    use.session = await self._sessions.begin(caller, container_id, self._now(), also)
+                    return
+            if also:
+                await self._database.write_at_once(*also)
         except BaseException:
-            self._leave(container_id, use)
+            self.end(container_id)
             raise
 
-    async def end(self, container_id: str) -> None:
-        """It does so no longer."""
+    def used(self, container_id: str, now: datetime) -> Change:
+        """The change that records that the container is in use until `now`."""
+        session = self._uses[container_id].session
+        return self._sessions.extended([] if session is None else [session], now)
+
+    def end(self, container_id: str) -> None:
+        """It does so no longer. First `used` is to be written: whoever begins meanwhile goes on with this session."""
         use = self._uses[container_id]
-        try:
-            # First the row, then the count: whoever begins meanwhile goes on with this session.
-            if use.session is not None:
-                await self._sessions.extend([use.session], self._now())
-        finally:
-            self._leave(container_id, use)
-
-    async def beat(self) -> None:
-        """Record that the containers in use are so until now."""
-        in_use = [use.session for use in self._uses.values() if use.session is not None]
-        if in_use:
-            await self._sessions.extend(in_use, self._now())
-
-    def _leave(self, container_id: str, use: _Use) -> None:
         use.requests -= 1
         if use.requests == 0:
             del self._uses[container_id]
+
+    def beat(self, now: datetime) -> Change:
+        """The change that records that the containers in use are so until `now`."""
+        in_use = [use.session for use in self._uses.values() if use.session is not None]
+        return self._sessions.extended(in_use, now)

@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, bindparam, case, insert, select, update
 
-from codecove.store.database import Database
-from codecove.store.finish import to_the_end
+from codecove.store.database import Change, Database
 from codecove.store.tables import ContainerRow, ContainerSessionRow
 from codecove.workspaces import Caller
 
@@ -37,6 +36,27 @@ class Session:
     started_at: datetime
 
 
+_LOCK = select(ContainerRow.id).where(ContainerRow.id == bindparam("container")).with_for_update(key_share=True)
+_NEWEST = (
+    select(ContainerSessionRow.id, ContainerSessionRow.started_at, ContainerSessionRow.billed_microseconds)
+    .where(ContainerSessionRow.container_id == bindparam("container"))
+    .order_by(ContainerSessionRow.started_at.desc())
+    .limit(1)
+)
+_ADD = insert(ContainerSessionRow)
+_EXTEND = (
+    update(ContainerSessionRow)
+    .where(ContainerSessionRow.id == bindparam("session"), ContainerSessionRow.used_until < bindparam("until"))
+    .values(
+        used_until=bindparam("until"),
+        billed_microseconds=case(
+            (ContainerSessionRow.billed_microseconds < bindparam("billed"), bindparam("billed")),
+            else_=ContainerSessionRow.billed_microseconds,
+        ),
+    )
+)
+
+
 class Sessions:
     """The rows of sessions."""
 
@@ -44,48 +64,48 @@ class Sessions:
         self._database = database
         self._minimum = minimum
 
-    @to_the_end
-    async def begin(self, caller: Caller, container_id: str, now: datetime) -> Session:
-        """A request uses a container that nobody else uses: the session that lasts, or a new one."""
-        async with self._database.write() as session:
-            await session.execute(
-                select(ContainerRow.id).where(ContainerRow.id == container_id).with_for_update(key_share=True)
-            )
-            newest = (
-                select(ContainerSessionRow)
-                .where(ContainerSessionRow.container_id == container_id)
-                .order_by(ContainerSessionRow.started_at.desc())
-                .limit(1)
-            )
-            row = await session.scalar(newest)
-            if row is None or not lasts(row.started_at, row.billed_microseconds, now):
-                row = ContainerSessionRow(
-                    id=uuid.uuid4().hex,
-                    workspace_id=caller.workspace_id,
-                    container_id=container_id,
-                    key_id=caller.key_id,
-                    request_id=caller.request_id,
-                    started_at=now,
-                    used_until=now,
-                    billed_microseconds=billed(now, now, self._minimum),
-                )
-                session.add(row)
-        return Session(row.id, row.started_at)
+    async def begin(self, caller: Caller, container_id: str, now: datetime, also: Iterable[Change]) -> Session:
+        """A request uses a container that nobody else uses: the session that lasts, or a new one.
 
-    @to_the_end
-    async def extend(self, in_use: Iterable[Session], now: datetime) -> None:
+        `also` is written in the same transaction.
+        """
+        begun: list[Session] = []
+
+        def begin(connection: Connection) -> None:
+            begun.append(self._begin(connection, caller, container_id, now))
+
+        await self._database.write_at_once(begin, *also)
+        return begun[0]
+
+    def _begin(self, connection: Connection, caller: Caller, container_id: str, now: datetime) -> Session:
+        connection.execute(_LOCK, {"container": container_id})
+        newest = connection.execute(_NEWEST, {"container": container_id}).one_or_none()
+        if newest is not None and lasts(newest.started_at, newest.billed_microseconds, now):
+            return Session(newest.id, newest.started_at)
+        session = Session(uuid.uuid4().hex, now)
+        row = {
+            "id": session.id,
+            "workspace_id": caller.workspace_id,
+            "container_id": container_id,
+            "key_id": caller.key_id,
+            "request_id": caller.request_id,
+            "started_at": now,
+            "used_until": now,
+            "billed_microseconds": billed(now, now, self._minimum),
+        }
+        connection.execute(_ADD, row)
+        return session
+
+    def extended(self, in_use: Iterable[Session], now: datetime) -> Change:
         """They are in use until `now` at least. A clock that was put back changes nothing."""
-        async with self._database.write() as session:
-            # In one order, so that two transactions never wait for each other.
-            for used in sorted(in_use, key=lambda used: used.id):
-                await session.execute(
-                    update(ContainerSessionRow)
-                    .where(ContainerSessionRow.id == used.id, ContainerSessionRow.used_until < now)
-                    .values(used_until=now)
-                )
-                microseconds = billed(used.started_at, now, self._minimum)
-                await session.execute(
-                    update(ContainerSessionRow)
-                    .where(ContainerSessionRow.id == used.id, ContainerSessionRow.billed_microseconds < microseconds)
-                    .values(billed_microseconds=microseconds)
-                )
+        # In one order, so that two transactions never wait for each other.
+        rows = [
+            {"session": used.id, "until": now, "billed": billed(used.started_at, now, self._minimum)}
+            for used in sorted(in_use, key=lambda used: used.id)
+        ]
+
+        def extend(connection: Connection) -> None:
+            for row in rows:
+                connection.execute(_EXTEND, row)
+
+        return extend
