@@ -11,7 +11,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 PARTS = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in FILES}
 
 # Which parts a part may import, beside itself and what everyone may.
-EVERYONE = {"settings", "store", "errors", "clock", "ids", "workspaces", "logs", "observe"}
+EVERYONE = {"settings", "store", "errors", "clock", "ids", "workspaces", "logs", "observe", "together"}
 ARROWS = {
     "api": {"messages", "files", "containers", "models", "direct", "usage", "batches"},
     "batches": {"messages"},
@@ -38,6 +38,7 @@ FOUNDATION = {
     "workspaces": {"ids"},
     "logs": {"settings"},
     "observe": {"clock"},
+    "together": set[str](),
     "__init__": set[str](),
 }
 

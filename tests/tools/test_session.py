@@ -11,7 +11,8 @@ from codecove.sandbox.errors import GuestFileError
 from codecove.sandbox.host import Container
 from codecove.sandbox.local import HostConfig
 from codecove.tools.base import Call
-from codecove.tools.session import Upload, input_directory
+from codecove.tools.directories import input_directory
+from codecove.tools.session import Upload
 from codecove.tools.versions import VERSIONS
 from tests.tools.conftest import Request, Server, running_server
 
@@ -24,7 +25,7 @@ async def test_uploads_are_there_before_the_first_call(server: Server) -> None:
     uploads = [await server.upload("data.csv", b"a\n1\n"), await server.upload("ä b.txt", b"text")]
     async with server.request(uploads=uploads) as request:
         content = await request.bash('ls "$INPUT_DIR"; cat $INPUT_DIR/data.csv; echo $INPUT_DIR')
-        assert content["stdout"] == f"data.csv\nä b.txt\na\n1\n{input_directory(uploads)}\n"
+        assert content["stdout"] == f"data.csv\nä b.txt\na\n1\n{input_directory(uploads[0].file_id)}\n"
         assert request.lease.loaded_files == {upload.file_id for upload in uploads}
 
 

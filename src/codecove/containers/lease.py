@@ -1,10 +1,11 @@
 """A request's hold on a container."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from codecove.clock import monotonic
 from codecove.containers.changes import active
@@ -15,6 +16,7 @@ from codecove.sandbox.errors import ContainerExpired, ContainerLost
 from codecove.sandbox.host import Container
 from codecove.store.database import Change
 from codecove.store.finish import finish
+from codecove.together import both
 from codecove.workspaces import Caller
 
 _JUST_NOW = timedelta(milliseconds=100)
@@ -27,6 +29,9 @@ class Replaced:
 
     container_id: str
     reason: str
+
+
+async def _nothing(_: Container) -> None: ...
 
 
 class Lease:
@@ -129,36 +134,49 @@ class Lease:
 
     @asynccontextmanager
     async def execution(
-        self, call_id: str, tool: str, *, input_sha256: str | None = None, at_most: float | None = None
+        self,
+        call_id: str,
+        tool: str,
+        *,
+        input_sha256: str | None = None,
+        at_most: float | None = None,
+        prepare: Callable[[Container], Coroutine[Any, Any, None]] = _nothing,
     ) -> AsyncIterator[ExecutionRecord]:
         """Record what runs in the block: when, how long, and what the block sets on the record.
 
         It may run `at_most` seconds (None: nobody knows), or less if the record's `allowed_seconds` say so. The
-        container is made before, if it has to be. Raises what `container` does, and `QuotaExceeded` if the workspace
-        or the key may not run more now: then there is neither a new container nor a record. When
-        `ContainerLost` comes out of the block, directly or as a cause, the container has failed; after any other
-        `ContainerUnavailable` it may be there again for the next.
+        container is made before, if it has to be. While the record is being written `prepare` is called with the
+        container, and is awaited before the block: it may run nothing of the caller's there.
+
+        Raises what `container` and `prepare` do, and `QuotaExceeded` if the workspace or the key may not run more now:
+        then there is neither a new container nor a record. When `ContainerLost` comes out of the block, directly or as
+        a cause, the container has failed; after any other `ContainerUnavailable` it may be there again for the next.
         """
         record = ExecutionRecord(input_sha256=input_sha256)
         async with self._fleet.admission.execution(self._caller, record.id, at_most) as allowed:
             record.allowed_seconds = allowed
-            container_id = (await self._opened()).id
-            with self._fleet.observer.execution(record, tool=tool, container_id=container_id):
-                async with self._recorded(record, container_id, call_id, tool):
+            container = await self._opened()
+            with self._fleet.observer.execution(record, tool=tool, container_id=container.id):
+                async with self._recorded(record, container, call_id, tool, prepare):
                     yield record
 
     @asynccontextmanager
     async def _recorded(
-        self, record: ExecutionRecord, container_id: str, call_id: str, tool: str
+        self,
+        record: ExecutionRecord,
+        container: Container,
+        call_id: str,
+        tool: str,
+        prepare: Callable[[Container], Coroutine[Any, Any, None]],
     ) -> AsyncIterator[None]:
-        fleet = self._fleet
+        fleet, container_id = self._fleet, container.id
         fleet.running.add(record.id)
         started = monotonic()
         try:
             starting = fleet.executions.started(
                 record, caller=self._caller, container_id=container_id, call_id=call_id, tool=tool, now=self._active()
             )
-            await self._begin_use(container_id, starting)
+            await both(prepare(container), self._begin_use(container_id, starting))
             started = monotonic()
             yield
         except BaseException as error:

@@ -14,9 +14,10 @@ from codecove.sandbox.host import Container
 from codecove.settings import Settings
 from codecove.tools.base import Call, Tool
 from codecove.tools.context import ToolLimits
+from codecove.tools.directories import input_directory
 from codecove.tools.precedence import Precedence
 from codecove.tools.results import CALL_NAMES
-from codecove.tools.session import ToolSession, Upload, input_directory
+from codecove.tools.session import ToolSession, Upload
 from codecove.tools.versions import VERSIONS
 from codecove.workspaces import Caller
 
@@ -77,7 +78,7 @@ class Executions:
 
 
 async def _put(container: Container, uploads: Sequence[Upload]) -> None:
-    directory = input_directory(())
+    directory = input_directory()
     await container.make_directory(directory)
     for upload in uploads:
         await container.write_file(f"{directory}/{upload.name}", upload.open())

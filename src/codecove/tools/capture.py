@@ -1,6 +1,5 @@
 """The files that an execution makes, handed to the user: those in its `$OUTPUT_DIR` and in the working directory."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +8,7 @@ import structlog
 from codecove.errors import CodecoveError
 from codecove.sandbox.errors import GuestFileError
 from codecove.sandbox.host import WORKING_DIRECTORY, FileStat, Listing
+from codecove.together import both
 from codecove.tools.context import ExecutionContext
 from codecove.tools.output import printable_name
 from codecove.tools.working_directory import MAX_ENTRIES, Entries, is_copy, made, working_files
@@ -55,7 +55,7 @@ async def capture_outputs(context: ExecutionContext, before: Entries | None) -> 
     refused by the storage is left out and said; the rest is still handed out.
     """
     captured = Captured()
-    outputs, after = await asyncio.gather(_listing(context, context.output_dir), _after(context, before))
+    outputs, after = await both(_listing(context, context.output_dir), _after(context, before))
     in_outputs = _files(context.output_dir, outputs.entries)
     found = [*in_outputs]
     if before is not None and after is None:
@@ -81,11 +81,13 @@ async def _after(context: ExecutionContext, before: Entries | None) -> Entries |
 
 async def _listing(context: ExecutionContext, directory: str) -> Listing:
     try:
-        if (await context.container.stat(directory, follow=False)).kind != "directory":
-            return _NOTHING
-        return await context.container.list_directory(directory, limit=_MAX_LISTED)
+        stat, listing = await both(
+            context.container.stat(directory, follow=False),
+            context.container.list_directory(directory, limit=_MAX_LISTED),
+        )
     except GuestFileError:  # the program removed it
         return _NOTHING
+    return listing if stat.kind == "directory" else _NOTHING
 
 
 def _files(directory: str, entries: Sequence[FileStat]) -> list[_File]:

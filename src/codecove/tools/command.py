@@ -7,6 +7,7 @@ from typing import Any
 from codecove.clock import monotonic
 from codecove.sandbox.errors import GuestFileError
 from codecove.sandbox.host import Execution
+from codecove.together import both
 from codecove.tools.capture import before_execution, capture_outputs
 from codecove.tools.context import ExecutionContext
 from codecove.tools.failures import ToolFailure
@@ -26,10 +27,15 @@ async def run_command(
 ) -> dict[str, Any]:
     """The content of the result block of a call of `name`. Raises `ToolFailure`."""
     env = {**context.env, **env}
-    before = await before_execution(context)
-    asked = monotonic()
-    execution = await context.container.run(argv, env=env, timeout=context.timeout, stdin=stdin)
-    context.consumption.add(execution, seconds=monotonic() - asked)
+
+    async def run() -> Execution:
+        asked = monotonic()
+        execution = await context.container.run(argv, env=env, timeout=context.timeout, stdin=stdin)
+        context.consumption.add(execution, seconds=monotonic() - asked)
+        return execution
+
+    # The guest agent answers in order: it has looked before it starts the program, and nobody waits for that.
+    before, execution = await both(before_execution(context), run())
     if execution.timed_out:
         raise ToolFailure("execution_time_exceeded", await _timeout_message(context, execution))
     captured = await capture_outputs(context, before)

@@ -1,10 +1,8 @@
 """The calls of one request: one container, one set of uploads, one budget of time."""
 
 import asyncio
-import hashlib
 import os
-import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,10 +12,11 @@ import structlog
 from codecove.clock import monotonic
 from codecove.errors import CodecoveError, NoRoom, RateLimited
 from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable, GuestFileError, HostFull, SandboxError
-from codecove.sandbox.host import INPUT_ROOT, OUTPUT_ROOT, Container
+from codecove.sandbox.host import Container
 from codecove.tools.base import Call, Operation, Tool
 from codecove.tools.command import with_notes
 from codecove.tools.context import Consumption, ExecutionContext, SaveOutput, ToolLimits
+from codecove.tools.directories import Directories, input_directory, make_directory, new_output_directory
 from codecove.tools.failures import ToolFailure, invalid_input
 from codecove.tools.precedence import Turn
 from codecove.tools.results import CALL_NAMES, error_block, result_block
@@ -62,9 +61,15 @@ class ContainerLease(Protocol):
     async def mark_loaded(self, file_ids: Iterable[str]) -> None: ...
 
     def execution(
-        self, call_id: str, tool: str, *, input_sha256: str | None = None, at_most: float | None = None
+        self,
+        call_id: str,
+        tool: str,
+        *,
+        input_sha256: str | None = None,
+        at_most: float | None = None,
+        prepare: Callable[[Container], Coroutine[Any, Any, None]],
     ) -> AbstractAsyncContextManager[ExecutionRecord]:
-        """Raises what `container` does; the container is there in the block."""
+        """Raises what `container` and `prepare` do; the container is there in the block, and prepared."""
         ...
 
 
@@ -110,9 +115,9 @@ class ToolSession:
         self._limits = limits
         self._turn = turn
         self._patience = patience
-        self._input_dir = input_directory(uploads)
-        self._output_dir = _new_output_directory()
-        self._prepared = False
+        self._input_dir = input_directory(uploads[0].file_id if uploads else "")
+        self._output_dir = new_output_directory()
+        self._loaded = False
         self._notes: list[str] = []
         self._notice = lease.notice
         """Until the model has been told."""
@@ -155,10 +160,12 @@ class ToolSession:
         if all(upload.file_id in self._lease.loaded_files for upload in self._uploads):
             return
         impatient = monotonic() + self._patience
-        while not self._prepared:
+        while not self._loaded:
             try:
-                self._notes = await self._load_uploads(await self._lease.container())
-                self._prepared = True
+                container = await self._lease.container()
+                unmade = await make_directory(container, self._input_dir, "INPUT_DIR")
+                self._notes = unmade or await self._load_uploads(container)
+                self._loaded = True
             except HostFull as error:
                 if monotonic() >= impatient:
                     raise NoRoom(str(error)) from error
@@ -180,25 +187,28 @@ class ToolSession:
     async def _run(self, call: Call, operation: Operation) -> dict[str, Any]:
         timeout, reason = self._time_left()
         consumption = Consumption()
-        recording = self._lease.execution(call.id, call.name, input_sha256=call.input_sha256, at_most=timeout)
+        directories = Directories(self._input_dir, self._output_dir)
+        recording = self._lease.execution(
+            call.id, call.name, input_sha256=call.input_sha256, at_most=timeout, prepare=directories.make
+        )
         async with recording as record:
             container = await self._lease.container()
             if record.allowed_seconds is not None and record.allowed_seconds < timeout:
                 timeout, reason = record.allowed_seconds, "what is left of today's seconds of execution"
             self.execution_requests += 1
-            started = monotonic()
             try:
                 with _failures_of(call):
-                    context = await self._context(container, timeout, reason, consumption)
+                    context = self._context(container, timeout, reason, consumption)
+                    context.notes += await self._prepared(container, directories)
                     content = await operation(context)
             except ToolFailure as failure:
                 record.error_code = failure.code
                 raise
             finally:
-                self._account(record, consumption, monotonic() - started)
+                self._account(record, consumption, monotonic() - directories.began)
             record.return_code = content.get("return_code")
         if "return_code" in content:
-            self._output_dir = _new_output_directory()
+            self._output_dir = new_output_directory()
             if notice := self._take_notice():
                 content["stderr"] = with_notes(content["stderr"], [notice])
         return content
@@ -233,10 +243,8 @@ class ToolSession:
             return left, f"what was left of this request's max_execution_duration of {budget:g} s"
         return timeout, reason
 
-    async def _context(
-        self, container: Container, timeout: float, reason: str, consumption: Consumption
-    ) -> ExecutionContext:
-        context = ExecutionContext(
+    def _context(self, container: Container, timeout: float, reason: str, consumption: Consumption) -> ExecutionContext:
+        return ExecutionContext(
             container=container,
             input_dir=self._input_dir,
             output_dir=self._output_dir,
@@ -246,19 +254,19 @@ class ToolSession:
             save_output=self._save_output,
             consumption=consumption,
         )
-        if not self._prepared:
-            self._notes = await self._load_uploads(container)
-            self._prepared = True
-        context.notes += self._notes
+
+    async def _prepared(self, container: Container, directories: Directories) -> list[str]:
+        """See that the uploads are there; the value is what the model has to know of them and of the directories."""
+        if directories.failure is not None:
+            raise directories.failure
+        if not self._loaded:
+            self._notes = directories.input_notes or await self._load_uploads(container)
+            self._loaded = True
         # On a full disk the command still runs: it may be the one that makes room.
-        if note := await _make_directory(container, self._output_dir, "OUTPUT_DIR"):
-            context.notes.append(note)
-        return context
+        return [*self._notes, *directories.output_notes]
 
     async def _load_uploads(self, container: Container) -> list[str]:
-        """Put in what the container lacks; the value says what didn't fit."""
-        if note := await _make_directory(container, self._input_dir, "INPUT_DIR"):
-            return [note]
+        """Put into `$INPUT_DIR` what the container lacks; the value says what didn't fit."""
         if not self._uploads:
             return []
         # The id alone doesn't do: another conversation in this container may have had the file elsewhere.
@@ -280,24 +288,6 @@ class ToolSession:
         if loaded:
             await self._lease.mark_loaded(loaded)
         return notes
-
-
-def input_directory(uploads: Sequence[Upload]) -> str:
-    """`$INPUT_DIR`: the same for every request of a conversation, so that paths the model knows stay true."""
-    first = uploads[0].file_id if uploads else ""
-    return f"{INPUT_ROOT}/{hashlib.sha256(first.encode()).hexdigest()[:16]}"
-
-
-def _new_output_directory() -> str:
-    return f"{OUTPUT_ROOT}/{secrets.token_hex(8)}"
-
-
-async def _make_directory(container: Container, path: str, variable: str) -> str | None:
-    try:
-        await container.make_directory(path)
-    except GuestFileError as error:
-        return f"${variable} could not be made: {error}"
-    return None
 
 
 def _operation(tool: Tool, call: Call) -> Operation:
