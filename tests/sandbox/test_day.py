@@ -155,6 +155,9 @@ class Day:
         assert self.short_since is None or now - self.short_since < LATE + 15, "idle ones should make room by now"
 
     def check_pool(self, now: float) -> None:
+        filling = self.host._standby._task
+        assert filling is not None
+        assert not filling.done(), filling
         members = self.host._standby._members
         wanted = self.host._standby.wanted
         assert len(members) <= POOL.maximum
