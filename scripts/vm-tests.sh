@@ -4,6 +4,6 @@
 set -u
 export COVE_DATA_DIR=/tmp/data COVE_RUNTIME=crun PYTHONDONTWRITEBYTECODE=1 NO_COLOR=1
 .venv/bin/cove doctor --json | grep -E '"(bad|name|state)"' | head -80
-about='limit or memory or disk or bomb or killed or frozen or sleep or leave or next_start or files_are or thirty'
+about='limit or memory or disk or bomb or killed or frozen or sleep or leave or next_start or files_are or dozen'
 exec .venv/bin/python -m pytest -p no:cacheprovider -v --timeout 1200 -m 'not soak' -k "crun and ($about)" \
     tests/sandbox/test_limits.py tests/sandbox/test_life.py tests/sandbox/test_sleep.py "$@"

@@ -93,6 +93,7 @@ LIES: dict[str, tuple[Callable[[], Exchange[Any]], list[tuple[Answer, bytes]]]] 
     "more output than asked for": (lambda: ExecutionExchange(10, 10), [(Answer.HEAD_STDOUT, b"x" * 6)] * 2),
     "more tail than asked for": (lambda: ExecutionExchange(10, 10), [(Answer.TAIL_STDERR, b"x" * 11)]),
     "a file in an execution": (lambda: ExecutionExchange(10, 10), [(Answer.OPENED, b"x" * 8)]),
+    "an error that there is not": (lambda: FileExchange("/x", Answer.DONE), [(Answer.ERROR, b"\0\0\0\xff")]),
     "half an exit": (lambda: ExecutionExchange(10, 10), [(Answer.EXIT, b"\0")]),
     "an exit twice": (lambda: ExecutionExchange(10, 10), [(Answer.EXIT, b"\0" * 21)] * 2),
     "a strange victim": (VictimExchange, [(Answer.VICTIM, b"")]),

@@ -16,6 +16,7 @@ from codecove.sandbox.frames import (
     ProtocolError,
     Status,
     decode_entries,
+    decode_error,
     decode_exit,
     decode_number,
 )
@@ -59,7 +60,7 @@ class FileExchange(Exchange[bytes]):
 
     def receive(self, frame: Frame) -> None:
         if frame.type is Answer.ERROR:
-            self.fail(GuestFileError(decode_number(frame.payload, "<I"), self._path))
+            self.fail(GuestFileError(decode_error(frame.payload), self._path))
         elif frame.type is self._expected:
             self._finish(frame.payload)
         else:
@@ -84,7 +85,7 @@ class ListExchange(Exchange[tuple[list[tuple[str, Status]], bool]]):
             case Answer.LISTED:
                 self._finish((self._entries, decode_number(frame.payload, "<B") != 0))
             case Answer.ERROR:
-                self.fail(GuestFileError(decode_number(frame.payload, "<I"), self._path))
+                self.fail(GuestFileError(decode_error(frame.payload), self._path))
             case _:
                 raise ProtocolError(f"{frame.type.name} in a listing")
 

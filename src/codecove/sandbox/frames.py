@@ -22,6 +22,7 @@ _MAX_ANSWER = _HEADER_REST + CHUNK
 _STATUS = struct.Struct("<IQqQI")
 _EXIT = struct.Struct("<iBQQ")
 _MAX_NAME = 255
+_MAX_ERROR = 4095
 
 
 class Request(IntEnum):
@@ -208,12 +209,20 @@ def encode_count(count: int) -> bytes:
 
 
 def decode_number(payload: bytes, form: str) -> int:
-    """A payload that is one number, such as that of ERROR (`<I`) or OPENED (`<Q`)."""
+    """A payload that is one number, such as that of HELLO (`<I`) or OPENED (`<Q`)."""
     try:
         (number,) = struct.unpack(form, payload)
     except struct.error as error:
         raise ProtocolError(str(error)) from None
     return int(number)
+
+
+def decode_error(payload: bytes) -> int:
+    """The payload of ERROR: a number that Linux has, or might."""
+    number = decode_number(payload, "<I")
+    if not 0 < number <= _MAX_ERROR:
+        raise ProtocolError(f"error {number}")
+    return number
 
 
 def decode_status(payload: bytes) -> Status:

@@ -1,13 +1,14 @@
 """The programs in C, and the layer that every container has over its image: the guest agent, the user, the
 directories it may write."""
 
-import errno
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ _SOURCES = Path(__file__).parent
 _FLAGS = ("-std=gnu11", "-static", "-Os", "-Wall", "-Wextra", "-Werror")
 _FORMAT = "3"
 """Changes when the layer is made differently from the same sources."""
+
+_UNFINISHED = ".guest-"
 
 _DIRECTORIES: Sequence[tuple[str, int, int]] = (
     # path, mode, owner
@@ -79,10 +82,26 @@ def build(directory: Path, rootfs: Path) -> Built:
     for source in sorted([*_SOURCES.glob("*/*.[ch]"), *_SOURCES.glob("guest/*.py")]):
         digest.update(source.read_bytes())
     built = Built(directory / f"guest-{digest.hexdigest()[:16]}")
-    if built.directory.exists():
-        return built
-    directory.mkdir(mode=0o700, exist_ok=True)
-    made = Built(Path(tempfile.mkdtemp(prefix=".guest-", dir=directory)))
+    if not built.directory.exists() or any(directory.glob(f"{_UNFINISHED}*")):
+        directory.mkdir(mode=0o700, exist_ok=True)
+        with _alone(directory):
+            for left in directory.glob(f"{_UNFINISHED}*"):
+                shutil.rmtree(left)
+            if not built.directory.exists():
+                _make(built, accounts)
+    return built
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """One at a time makes something there. What is unfinished then was left by one that was killed."""
+    with (directory / ".lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _make(built: Built, accounts: Mapping[str, str]) -> None:
+    made = Built(Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=built.directory.parent)))
     try:
         made.layer.mkdir()
         for path, mode, owner in _DIRECTORIES:
@@ -95,20 +114,10 @@ def build(directory: Path, rootfs: Path) -> Built:
         _compile(made.layer / AGENT_PATH.lstrip("/"), *_SOURCES.glob("guest/*.c"))
         for program in (made.reaper, made.idmap):
             _compile(program, _SOURCES / f"native/{program.name}.c")
-        _put_in_place(made, built)
+        made.directory.rename(built.directory)
     except BaseException:
         shutil.rmtree(made.directory)
         raise
-    return built
-
-
-def _put_in_place(made: Built, built: Built) -> None:
-    try:
-        made.directory.rename(built.directory)
-    except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-            raise
-        shutil.rmtree(made.directory)  # another host was first, with the same
 
 
 _ACCOUNTS = {

@@ -82,8 +82,6 @@ class Premises:
                 await site.end()
                 yield site, kept
         await asyncio.to_thread(shutil.rmtree, self._runtime.root, ignore_errors=True)
-        for made in self.directory.glob(".guest-*"):
-            await asyncio.to_thread(shutil.rmtree, made)
         self.cgroup.remove()
         self._runtime.root.mkdir(mode=0o700, exist_ok=True)
 

@@ -17,8 +17,8 @@ from codecove.sandbox.frames import (
     Program,
     ProtocolError,
     Request,
+    decode_error,
     decode_exit,
-    decode_number,
     encode_count,
     encode_resize,
     encode_terminal,
@@ -71,7 +71,7 @@ class TerminalExchange(Exchange[Exit]):
                 self._finish(decode_exit(frame.payload))
                 self._wake_all()
             case Answer.ERROR:
-                self.fail(TerminalRefused(os.strerror(decode_number(frame.payload, "<I"))))
+                self.fail(TerminalRefused(os.strerror(decode_error(frame.payload))))
             case _:
                 raise ProtocolError(f"{frame.type.name} from a terminal")
 
