@@ -289,6 +289,7 @@ def host_config(settings: Settings, rootfs: Path) -> HostConfig:
         memory_overcommit=settings.memory_overcommit,
         admission_wait=settings.admission_wait,
         boot_timeout=settings.boot_timeout,
+        expedite=settings.expedite,
         freezing=Freezing(after=settings.freeze_after, background_grace=settings.background_grace),
         idle_sleep=settings.idle_sleep,
         pool=PoolSize(minimum=settings.pool_min, maximum=settings.pool_max),

@@ -216,8 +216,8 @@ class Premises:
         for site in self._machine.sites:
             yield site
 
-    def seat(self, group: Any) -> Seat:
-        return Seat(Processors(frozenset()), group)
+    def seat(self, group: Any, _: Any) -> Seat:
+        return Seat(Processors(frozenset()), group, cpus=1)
 
     def new_site(self) -> Site:
         return Site(self._machine)

@@ -1,36 +1,39 @@
-"""On which processors programs run."""
+"""On which processors containers run."""
 
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from codecove.sandbox.container import LocalContainer
-from codecove.sandbox.processors import Processors
-from tests.sandbox.hosts import Shell
+from codecove.sandbox.limits import Limits
+from codecove.sandbox.processors import Look, Processors, better, busy
+from tests.sandbox.hosts import LIMITS, Shell, new_name
 
 several = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+AVAILABLE = st.sets(st.integers(0, 100), min_size=2, max_size=8)
+SHARES = st.floats(0, 1)
 
 
-@given(st.lists(st.booleans(), max_size=50), st.sets(st.integers(0, 100), min_size=2, max_size=8))
+@given(st.lists(st.booleans(), max_size=50), AVAILABLE)
 def test_programs_are_spread_evenly(comings: list[bool], available: set[int]) -> None:
     processors = Processors(available)
     running: list[int] = []
     for comes in comings:
         if comes or not running:
             taken = processors.take(None)
-            assert taken is not None
             assert running.count(taken) == min(running.count(other) for other in available)
             running.append(taken)
         else:
             processors.leave(running.pop(0))
 
 
-@given(st.sets(st.integers(0, 100), min_size=2, max_size=8), st.data())
+@given(AVAILABLE, st.data())
 def test_a_container_stays_where_it_was_if_that_is_as_good(available: set[int], data: st.DataObject) -> None:
     processors = Processors(available)
     last = data.draw(st.sampled_from(sorted(available)))
@@ -38,9 +41,40 @@ def test_a_container_stays_where_it_was_if_that_is_as_good(available: set[int], 
     assert processors.take(last) != last
 
 
-@pytest.mark.parametrize("available", [set[int](), {3}])
-def test_without_a_choice_nothing_is_bound(available: set[int]) -> None:
-    assert Processors(available).take(None) is None
+def looks(shares: dict[int, float], own: float) -> tuple[Look, Look]:
+    """One second apart; `own` is the container's share of the processor that it is on."""
+    return Look(10, dict.fromkeys(shares, 5.0), 1), Look(
+        11, {name: 5 + share for name, share in shares.items()}, 1 + own
+    )
+
+
+@given(st.dictionaries(st.integers(0, 9), SHARES, min_size=2), st.data())
+def test_a_container_moves_only_where_clearly_less_is_done_for_others(
+    shares: dict[int, float], data: st.DataObject
+) -> None:
+    current = data.draw(st.sampled_from(sorted(shares)))
+    own = data.draw(st.floats(0, shares[current]))
+    chosen = better(current, *looks(shares, own))
+    if chosen is None:
+        assert shares[current] - own <= min(shares.values()) + 0.2501
+    else:
+        assert shares[chosen] == pytest.approx(min(share for name, share in shares.items() if name != current))
+        assert shares[chosen] < shares[current] - own - 0.2499
+
+
+def test_one_that_has_a_processor_for_itself_stays_however_busy_it_is() -> None:
+    assert better(0, *looks({0: 1.0, 1: 0.0}, own=1.0)) is None
+
+
+def test_one_that_shares_its_processor_goes_to_a_free_one() -> None:
+    assert better(0, *looks({0: 1.0, 1: 0.1}, own=0.5)) == 1
+
+
+def test_time_that_the_machine_was_not_given_counts_as_work() -> None:
+    text = "cpu  9 9 9 9\ncpu0 100 100 100 7000 9000 100 100 200 0 0\ncpu1 0 0 0 5 5 0 0 0 0 0\nintr 5\n"
+    ticks = os.sysconf("SC_CLK_TCK")
+    assert busy(text, {0, 1, 7}) == {0: 700 / ticks, 1: 0}
+    assert busy(text, {1}) == {1: 0}
 
 
 def affinities(container: LocalContainer) -> set[frozenset[int]]:
@@ -51,42 +85,66 @@ def affinities(container: LocalContainer) -> set[frozenset[int]]:
     return found
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-@several
-@pytest.mark.sandbox
-@pytest.mark.asyncio(loop_scope="session")
-async def test_a_program_that_takes_long_and_one_in_the_background_may_run_on_every_processor(own_shell: Shell) -> None:
-    everywhere = {frozenset(os.sched_getaffinity(0))}
-    await own_shell.output("true")
-    running = asyncio.create_task(own_shell.output("sleep 2"))
-    await asyncio.sleep(0.5)
-    await until(lambda: affinities(own_shell.container) == everywhere)
-    await running
-    await own_shell.output("sleep 60 > /dev/null 2>&1 &")
-    assert affinities(own_shell.container) == everywhere
-    await own_shell.output("pkill sleep")
-
-
-@several
-@pytest.mark.sandbox
-@pytest.mark.asyncio(loop_scope="session")
-async def test_short_programs_of_two_containers_begin_on_different_processors(
-    own_shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if "runsc" not in own_shell.host.directory.name:
+def under_gvisor(shell: Shell) -> None:
+    if "runsc" not in shell.host.directory.name:
         pytest.skip("with the host's kernel nothing is bound")
-    monkeypatch.setattr("codecove.sandbox.processors._SHORT_SECONDS", 60.0)  # however slow this machine is now
-    other = await own_shell.host.create("test-processors-other")
+
+
+def statistics(first: int, seconds: float) -> str:
+    """Of a machine on which something else takes twice what the `first` processor has, and nothing the others."""
+    ticks = int(seconds * 2 * os.sysconf("SC_CLK_TCK"))
+    others = sorted(os.sched_getaffinity(0))
+    return "".join(f"cpu{one} {ticks if one == first else 0} 0 0 0 0 0 0 0 0 0\n" for one in others)
+
+
+@several
+@pytest.mark.sandbox
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_program_leaves_a_processor_on_which_something_else_works(
+    own_shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_gvisor(own_shell)
+    await own_shell.output("true")
+    ((first,),) = affinities(own_shell.container)
+    file = tmp_path / "stat"
+    file.write_text(statistics(first, 0))
+    monkeypatch.setattr("codecove.sandbox.processors._STATISTICS", file)
+    running = asyncio.create_task(own_shell.python("while True: pass", timeout=30))
+    try:
+        async with asyncio.timeout(20):
+            began = time.monotonic()
+            while affinities(own_shell.container) == {frozenset({first})}:
+                file.write_text(statistics(first, time.monotonic() - began))
+                await asyncio.sleep(0.05)
+        assert all(first not in one for one in affinities(own_shell.container))
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+@several
+@pytest.mark.sandbox
+@pytest.mark.asyncio(loop_scope="session")
+async def test_programs_of_two_containers_begin_on_different_processors(own_shell: Shell) -> None:
+    under_gvisor(own_shell)
+    other = await own_shell.host.create(new_name())
     try:
         both = Shell(own_shell.host, other)
-        await asyncio.gather(own_shell.output("sleep 0.05"), both.output("sleep 0.05"))
+        await asyncio.gather(own_shell.output("sleep 0.1"), both.output("sleep 0.1"))
         bound = [affinities(container) for container in (own_shell.container, other)]
         assert all(len(one) == 1 and len(next(iter(one))) == 1 for one in bound)
         assert bound[0] != bound[1]
     finally:
         await own_shell.host.delete(other.id)
+
+
+@several
+@pytest.mark.sandbox
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_container_that_may_use_two_processors_is_not_bound(own_shell: Shell) -> None:
+    wide = await own_shell.host.create(new_name(), Limits(cpus=2, disk_bytes=LIMITS.disk_bytes))
+    try:
+        await Shell(own_shell.host, wide).output("true")
+        assert affinities(wide) == {frozenset(os.sched_getaffinity(0))}
+    finally:
+        await own_shell.host.delete(wide.id)

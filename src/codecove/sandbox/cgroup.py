@@ -136,14 +136,13 @@ class Cgroup:
         """The files that a process writes its pid to, to get in."""
         return [self._below(root) / "cgroup.procs" for root in self._hierarchies.roots]
 
-    def use_processors(self, chosen: AbstractSet[int] = frozenset()) -> None:
-        """Let its processes run on these processors only; on none in particular: wherever this process may."""
-        where = chosen or os.sched_getaffinity(0)
+    def use_processors(self, chosen: AbstractSet[int]) -> None:
+        """Let its processes run on these processors only."""
         done: set[int] = set()
         while new := self._threads() - done:  # one may have started another meanwhile, bound like itself
             for thread in new:
                 with contextlib.suppress(ProcessLookupError):
-                    os.sched_setaffinity(thread, where)
+                    os.sched_setaffinity(thread, chosen)
             done |= new
 
     def kill(self) -> None:

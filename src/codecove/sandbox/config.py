@@ -33,6 +33,8 @@ class HostConfig:
     idle_sleep: float | None = 300.0
     """Time without a call after which a container goes to sleep. None: never."""
     pool: PoolSize = field(default_factory=PoolSize)
+    expedite: bool = True
+    """Whether the machine's kernel may be told to shorten its grace periods while the host is open: `grace.py`."""
     programs: Path | None = None
     """Where hosts share what is compiled from the same sources. None: below `directory`."""
 

@@ -138,7 +138,7 @@ class LocalContainer:
             began = time.monotonic()
             with self._group_errors(agent):
                 self._meter.begin()
-                self._seat.take(short=not warm)
+                self._seat.take()
             exchange = ExecutionExchange(head, tail)
             try:
                 end, timed_out = await execute(agent, payload, exchange, timeout=timeout, stdin=stdin)
@@ -149,8 +149,6 @@ class LocalContainer:
                 self._warmth.used(cold=end.cold)
             with self._group_errors(agent):
                 usage = self._meter.end()
-                if end.background:
-                    self._seat.widen()
             seconds = time.monotonic() - began
             self._observer.took("execution", seconds)
             return result(exchange, end, usage, seconds=seconds, timed_out=timed_out)
@@ -162,8 +160,6 @@ class LocalContainer:
         """See `host.Container`."""
         program = self._program(argv, env, WORKING_DIRECTORY)
         async with self._awake("terminal") as agent:
-            with self._group_errors(agent):
-                self._seat.widen()
             exchange = TerminalExchange()
             try:
                 async with opened(agent, program, exchange, rows=rows, columns=columns) as terminal:
@@ -225,7 +221,6 @@ class LocalContainer:
         """It has booted or woken, perhaps with something that runs: calls go to this agent from now on."""
         self._connection = connection
         self._warmth = Warmth(connection, on=warm)
-        self._seat.begin_anew()
         self._users = 0
         self._background = background
         self._fresh = True
@@ -233,6 +228,8 @@ class LocalContainer:
         self._go(State.IDLE, cause)
         self._begin_attending()
         connection.when_ended(self._on_end)
+        with contextlib.suppress(ContainerUnavailable), self._group_errors(connection):
+            self._seat.settle()
 
     async def begin_sleep(self, cause: str) -> AgentConnection | None:
         """From idle to sleeping: calls wait from now on. Its connection, or None if it is not idle now."""

@@ -214,7 +214,7 @@ class LocalHost:
             kept.container_id,
             kept.limits,
             site.cgroup,
-            self._premises.seat(site.cgroup),
+            self._premises.seat(site.cgroup, kept.limits),
             begin=Transition(state, cause, time.monotonic()),
             freezing=self._config.freezing,
             observer=self,

@@ -15,8 +15,9 @@ from codecove.sandbox import cgroup, guestbuild, layer, memory, record
 from codecove.sandbox.capacity import Capacity, of_machine
 from codecove.sandbox.config import HostConfig
 from codecove.sandbox.errors import ContainerUnavailable, SandboxError
+from codecove.sandbox.grace import GracePeriods
 from codecove.sandbox.limits import Limits
-from codecove.sandbox.processors import Processors, Seat
+from codecove.sandbox.processors import Processors, Seat, may_bind
 from codecove.sandbox.record import Record
 from codecove.sandbox.resident import DISK_RESERVE_BYTES, Ground
 from codecove.sandbox.runtime import Runtime
@@ -39,11 +40,13 @@ class Premises:
         self.cgroup = cgroup.Cgroup(self._hierarchies, f"/codecove-{_name_of(self.directory)}")
         """Those of all containers are below it."""
         self._lock_file: IO[bytes] | None = None
+        self._grace = GracePeriods()
         self._ground: Ground | None = None
         self._image: tuple[int, int] | None = None
         self._template_lock = asyncio.Lock()
         # With the host's kernel nobody has to be woken for a system call.
-        self._processors = Processors(set() if self._runtime.host_kernel else os.sched_getaffinity(0))
+        bound = may_bind() and not self._runtime.host_kernel
+        self._processors = Processors(os.sched_getaffinity(0) if bound else set())
 
     async def open(self) -> None:
         """Raises `SandboxError` when the directory is in use, or something needed is missing."""
@@ -51,6 +54,8 @@ class Premises:
             raise SandboxError("containers need root: start the server as root")
         self.directory.mkdir(parents=True, exist_ok=True)
         self._lock_file = _lock(self.directory)
+        if self._config.expedite:
+            self._grace.shorten()
         rootfs = self._config.rootfs.resolve()
         await self._runtime.probe()
         programs = self._config.programs or self.directory
@@ -62,6 +67,7 @@ class Premises:
 
     def close(self) -> None:
         """Let another server have the directory. Idempotent."""
+        self._grace.restore()
         if self._lock_file is not None:
             self._lock_file.close()
 
@@ -85,9 +91,9 @@ class Premises:
         self.cgroup.remove()
         self._runtime.root.mkdir(mode=0o700, exist_ok=True)
 
-    def seat(self, group: cgroup.Cgroup) -> Seat:
-        """Where the programs of a container run."""
-        return Seat(self._processors, group)
+    def seat(self, group: cgroup.Cgroup, limits: Limits) -> Seat:
+        """Where a container runs."""
+        return Seat(self._processors, group, cpus=limits.cpus)
 
     @property
     def ground(self) -> Ground:

@@ -14,6 +14,7 @@ from codecove.sandbox.cgroup import Cgroup
 from codecove.sandbox.errors import ContainerLost, SandboxError
 from codecove.sandbox.guestbuild import Built
 from codecove.sandbox.limits import Limits
+from codecove.sandbox.processors import may_bind
 from codecove.sandbox.runtime import Runtime
 
 _END_SECONDS = 10.0
@@ -110,7 +111,7 @@ class Site:
         config = bundle.config(cgroup=self.cgroup.name, host_kernel=host_kernel)
         (self.directory / "config.json").write_text(json.dumps(config))
         # Where gVisor starts on one processor it does not spin while it waits: docs/decisions/sandbox-latency.md.
-        cpus = 0 if host_kernel else math.ceil(limits.cpus)
+        cpus = 0 if host_kernel or not may_bind() else math.ceil(limits.cpus)
         connection = await self._connect([built.reaper, str(cpus)], command, restored=restored)
         try:
             async with asyncio.timeout(self._boot_timeout):
@@ -121,7 +122,6 @@ class Site:
         except asyncio.CancelledError:
             connection.end("the start was cancelled")
             raise
-        self.cgroup.use_processors()
         self.cgroup.limit_memory(limits.memory_bytes + memory.HEADROOM_BYTES)
         return connection
 
