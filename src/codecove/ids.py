@@ -11,12 +11,18 @@ from typing import Literal
 Prefix = Literal["msg", "srvtoolu", "toolu", "container", "file", "msgbatch", "req", "wrkspc", "apikey"]
 
 _ALPHABET = string.ascii_letters + string.digits
+_LENGTH = 22
+_NUMBERS = len(_ALPHABET) ** _LENGTH
 _BODY = re.compile(r"01[A-Za-z0-9]{22}")
 
 
 def new(prefix: Prefix) -> str:
     """A new identifier, such as `container_01Qh1LG5zm6onKQjYrHnhrvi`."""
-    return f"{prefix}_01" + "".join(secrets.choice(_ALPHABET) for _ in range(22))
+    number, body = secrets.randbelow(_NUMBERS), ""
+    for _ in range(_LENGTH):
+        number, digit = divmod(number, len(_ALPHABET))
+        body += _ALPHABET[digit]
+    return f"{prefix}_01{body}"
 
 
 def is_valid(prefix: Prefix, value: str) -> bool:

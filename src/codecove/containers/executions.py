@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from codecove.containers.changes import active, add_call
+from codecove.containers.changes import add_call
 from codecove.store.database import Change, Database
 from codecove.store.finish import to_the_end
 from codecove.store.tables import ExecutionRow
@@ -38,7 +38,7 @@ _CHANGE_RUNNING = _CHANGE.where(ExecutionRow.finished_at.is_(None))
 
 
 class Executions:
-    """The rows of executions. Both ends of an execution count as activity of its container."""
+    """The rows of executions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -61,14 +61,13 @@ class Executions:
         }
 
         def start(connection: Connection) -> None:
-            active([container_id], now)(connection)
             connection.execute(_ADD, row)
             # A client that loses the answer in the middle knows the call, and may not know the container.
             add_call(call_id, container_id)(connection)
 
         return start
 
-    def ended(self, record: ExecutionRecord, *, container_id: str, now: datetime) -> Change:
+    def ended(self, record: ExecutionRecord, now: datetime) -> Change:
         """The change that records that it has ended; the record says how."""
         row = {
             "execution": record.id,
@@ -83,7 +82,6 @@ class Executions:
 
         def end(connection: Connection) -> None:
             connection.execute(_CHANGE, row)
-            active([container_id], now)(connection)
 
         return end
 

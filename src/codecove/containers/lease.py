@@ -110,13 +110,14 @@ class Lease:
 
     async def _begin_use(self, container_id: str, *also: Change) -> None:
         """From now on the container counts as used by this request. `also` is written in the same transaction."""
+        changes = (active([container_id], self._active()), *also)
         async with self._creating:
             if not self._metered:
-                await self._fleet.meter.begin(self._caller, container_id, *also)
+                await self._fleet.meter.begin(self._caller, container_id, *changes)
                 self._metered = True
                 return
         if also:
-            await self._fleet.records.write(*also)
+            await self._fleet.records.write(*changes)
 
     async def mark_loaded(self, file_ids: Iterable[str]) -> None:
         """Remember that these files have been put into the container."""
@@ -174,7 +175,7 @@ class Lease:
         started = monotonic()
         try:
             starting = fleet.executions.started(
-                record, caller=self._caller, container_id=container_id, call_id=call_id, tool=tool, now=self._active()
+                record, caller=self._caller, container_id=container_id, call_id=call_id, tool=tool, now=fleet.now()
             )
             await both(prepare(container), self._begin_use(container_id, starting))
             started = monotonic()
@@ -190,9 +191,7 @@ class Lease:
             fleet.running.discard(record.id)
             if record.return_code is not None:
                 fleet.readiness.ran()
-            ended = fleet.executions.ended(record, container_id=container_id, now=self._active())
-            await fleet.records.write(ended, *self._use_until_now())
-            self._written_at = fleet.now()
+            await self._write_use(fleet.executions.ended(record, fleet.now()))
 
     def _active(self) -> datetime:
         """The container is active at this moment."""
@@ -201,11 +200,16 @@ class Lease:
             self._times = replace(self._times, last_active_at=now)
         return now
 
-    def _use_until_now(self) -> list[Change]:
-        """What is to be written of the use of the container so far, beside its activity."""
-        if not self._metered or self._container_id is None:
-            return []
-        return [self._fleet.meter.used(self._container_id, self._fleet.now())]
+    async def _write_use(self, *also: Change) -> None:
+        """The container has been used until now. `also` is written in the same transaction."""
+        if self._container_id is None:
+            return
+        now = self._active()
+        changes = [*also, active([self._container_id], now)]
+        if self._metered:
+            changes.append(self._fleet.meter.used(self._container_id, now))
+        await self._fleet.records.write(*changes)
+        self._written_at = now
 
     async def release(self) -> None:
         """Give the container back. For `Containers.lease` alone."""
@@ -214,7 +218,7 @@ class Lease:
         now = self._fleet.now()
         try:
             if self._written_at is None or not timedelta() <= now - self._written_at < _JUST_NOW:
-                await self._fleet.records.write(active([self._container_id], now), *self._use_until_now())
+                await self._write_use()
         finally:
             if self._metered:
                 self._fleet.meter.end(self._container_id)

@@ -25,9 +25,9 @@ class Blocking:
         prepare(self._engine)
         self._threads = ThreadPoolExecutor(_THREADS, "database")
 
-    async def run(self, work: Callable[[Connection], T], **options: bool) -> T:
+    def begin(self, work: Callable[[Connection], T], **options: bool) -> asyncio.Future[T]:
         """`work` in a transaction with these execution options. Not to be cancelled: the thread goes on."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._transaction, work, options)
+        return asyncio.get_running_loop().run_in_executor(self._threads, self._transaction, work, options)
 
     def _transaction(self, work: Callable[[Connection], T], options: dict[str, bool]) -> T:
         with self._engine.connect() as connection:

@@ -103,11 +103,11 @@ class Database:
             yield session
             await session.commit()
 
-    @to_the_end
     async def read_at_once(self, work: Callable[[Connection], T]) -> T:
         """As `read`, for what every request waits for: `work` only reads, and waits for nothing else."""
-        if self._blocking is not None:
-            return await self._blocking.run(work)
+        return await finish(self._read_at_once(work) if self._blocking is None else self._blocking.begin(work))
+
+    async def _read_at_once(self, work: Callable[[Connection], T]) -> T:
         async with self.read() as session:
             return await (await session.connection()).run_sync(work)
 
@@ -124,7 +124,7 @@ class Database:
                     await connection.run_sync(change)
             return
         async with self._writer:
-            await self._blocking.run(lambda connection: [change(connection) for change in changes], **{_WRITES: True})
+            await self._blocking.begin(lambda connection: [change(connection) for change in changes], **{_WRITES: True})
 
     @asynccontextmanager
     async def claimed(self) -> AsyncIterator[None]:

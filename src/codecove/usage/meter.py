@@ -38,7 +38,7 @@ class Meter:
     async def begin(self, caller: Caller, container_id: str, *also: Change) -> None:
         """A request uses a container from now on, and ends that with `end`, unless this raises.
 
-        `also` is written in the same transaction.
+        `also` is written in the same transaction; one of it changes the container's row.
         """
         use = self._uses.setdefault(container_id, _Use())
         use.requests += 1
@@ -47,8 +47,7 @@ class Meter:
                 if use.session is None:
                     use.session = await self._sessions.begin(caller, container_id, self._now(), also)
                     return
-            if also:
-                await self._database.write_at_once(*also)
+            await self._database.write_at_once(*also)
         except BaseException:
             self.end(container_id)
             raise

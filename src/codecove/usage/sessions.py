@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, bindparam, case, insert, select, update
 
 from codecove.store.database import Change, Database
-from codecove.store.tables import ContainerRow, ContainerSessionRow
+from codecove.store.tables import ContainerSessionRow
 from codecove.workspaces import Caller
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -36,7 +36,6 @@ class Session:
     started_at: datetime
 
 
-_LOCK = select(ContainerRow.id).where(ContainerRow.id == bindparam("container")).with_for_update(key_share=True)
 _NEWEST = (
     select(ContainerSessionRow.id, ContainerSessionRow.started_at, ContainerSessionRow.billed_microseconds)
     .where(ContainerSessionRow.container_id == bindparam("container"))
@@ -67,18 +66,17 @@ class Sessions:
     async def begin(self, caller: Caller, container_id: str, now: datetime, also: Iterable[Change]) -> Session:
         """A request uses a container that nobody else uses: the session that lasts, or a new one.
 
-        `also` is written in the same transaction.
+        `also` is written before it in the same transaction. It locks the container's row, for whoever else begins.
         """
         begun: list[Session] = []
 
         def begin(connection: Connection) -> None:
             begun.append(self._begin(connection, caller, container_id, now))
 
-        await self._database.write_at_once(begin, *also)
+        await self._database.write_at_once(*also, begin)
         return begun[0]
 
     def _begin(self, connection: Connection, caller: Caller, container_id: str, now: datetime) -> Session:
-        connection.execute(_LOCK, {"container": container_id})
         newest = connection.execute(_NEWEST, {"container": container_id}).one_or_none()
         if newest is not None and lasts(newest.started_at, newest.billed_microseconds, now):
             return Session(newest.id, newest.started_at)
