@@ -1,7 +1,7 @@
 """Tool calls as the server makes them: real containers, leases, files and database."""
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,8 +16,8 @@ from codecove.clock import now
 from codecove.containers.lease import Lease
 from codecove.containers.service import Containers
 from codecove.files.blobs import Blobs
-from codecove.files.names import cleaned
 from codecove.files.service import Files
+from codecove.messages.outputs import saved_by
 from codecove.sandbox.host import Container
 from codecove.sandbox.limits import Limits
 from codecove.sandbox.local import HostConfig, LocalHost
@@ -100,14 +100,11 @@ class Server:
     async def request(
         self, container_id: str | None = None, *, uploads: Sequence[Upload] = (), **limits: Any
     ) -> AsyncIterator[Request]:
-        async def save_output(name: str, data: AsyncIterable[bytes]) -> str:
-            return (await self.files.create(CALLER, filename=cleaned(name), data=data, downloadable=True)).id
-
         async with self.containers.lease(CALLER, container_id) as lease:
             session = ToolSession(
                 lease=lease,
                 uploads=uploads,
-                save_output=save_output,
+                save_outputs=saved_by(self.files, CALLER),
                 limits=ToolLimits(**{"execution_timeout": 60, "max_file_size": MAX_FILE_SIZE, **limits}),
                 turn=nullcontext,
             )

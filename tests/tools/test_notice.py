@@ -1,11 +1,11 @@
 """A container that was replaced: the model is told once, in the first result that has a place for it."""
 
-from collections.abc import AsyncIterable
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, nullcontext
 
 import pytest
 
-from codecove.tools.context import ToolLimits
+from codecove.tools.context import OutputFile, ToolLimits
 from codecove.tools.session import ToolSession
 from tests.tools.conftest import CALLER, Request, Server
 
@@ -19,11 +19,11 @@ async def replaced(server: Server, stack: AsyncExitStack) -> Request:
     await server.expire_containers()
     lease = await stack.enter_async_context(server.containers.lease(CALLER, old, on_expired="replace"))
 
-    async def save_output(name: str, data: AsyncIterable[bytes]) -> str:
-        raise AssertionError(name)
+    async def save_outputs(outputs: Sequence[OutputFile]) -> Sequence[str]:
+        raise AssertionError(outputs)
 
     return Request(
-        ToolSession(lease=lease, uploads=(), save_output=save_output, limits=ToolLimits(), turn=nullcontext),
+        ToolSession(lease=lease, uploads=(), save_outputs=save_outputs, limits=ToolLimits(), turn=nullcontext),
         lease,
         server.files,
     )

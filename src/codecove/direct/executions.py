@@ -1,14 +1,14 @@
 """Containers made, and tools called, by a client itself. The calls take the same way as a model's."""
 
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from codecove import ids
 from codecove.containers.service import Containers
 from codecove.direct.failures import sandbox_failures
 from codecove.errors import InvalidRequest
-from codecove.files.names import cleaned
 from codecove.files.service import Files
+from codecove.messages.outputs import saved_by
 from codecove.messages.uploads import resolve
 from codecove.sandbox.host import Container
 from codecove.settings import Settings
@@ -57,15 +57,11 @@ class Executions:
         """
         tool = _tool(name)
 
-        async def save_output(filename: str, data: AsyncIterable[bytes]) -> str:
-            file = await self._files.create(caller, filename=cleaned(filename), data=data, downloadable=True)
-            return file.id
-
         async with self._containers.lease(caller, container_id, on_expired="http_error") as lease:
             session = ToolSession(
                 lease=lease,
                 uploads=(),
-                save_output=save_output,
+                save_outputs=saved_by(self._files, caller),
                 limits=ToolLimits(
                     execution_timeout=caller.container_limits.execution_timeout or self._settings.execution_timeout,
                     max_file_size=self._settings.max_file_size,

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from codecove import ids
-from codecove.errors import InvalidRequest, NotFound
+from codecove.errors import Forbidden, InvalidRequest, NotFound
 from codecove.files.file import Cursor, File, Page, Selection
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
@@ -30,50 +30,59 @@ class Records:
         self._database = database
 
     @to_the_end
-    async def reserve(self, caller: Caller, blob: str, quota: int, now: datetime) -> Room:
-        """Announce a blob that is about to be written. Returns what room there is for it; raises `Forbidden`."""
+    async def reserve(self, caller: Caller, blobs: Sequence[str], quota: int, now: datetime) -> Room:
+        """Announce blobs that are about to be written. Returns what room there is for them; raises `Forbidden`."""
         async with self._database.write() as session:
             used = await session.scalar(
                 select(WorkspaceRow.storage_bytes).where(WorkspaceRow.id == caller.workspace_id)
             )
             room = await room_beside(session, caller, quota, used or 0)
             room.check(1)
-            session.add(UnownedBlobRow(key=blob, since=now, doomed=False))
+            session.add_all(UnownedBlobRow(key=blob, since=now, doomed=False) for blob in blobs)
             return room
 
     @to_the_end
-    async def add(self, caller: Caller, row: FileRow, quota: int) -> File:
-        """A file whose blob has been written; if the workspace has the same content already, it shares that.
+    async def add(self, caller: Caller, rows: Sequence[FileRow], quota: int) -> dict[str, File | Forbidden]:
+        """Files of the caller's workspace whose blobs have been written; the value has them by their ids.
 
-        Raises `Forbidden`, and `NotFound` if the workspace has been deleted since the request began.
+        If the workspace has the content of one already, it shares that. One for which there is no room is left out.
+        Raises `NotFound` if the workspace has been deleted since the request began.
         """
         async with self._database.write() as session:
             room = await locked_room(session, caller, quota)
             deleted = select(WorkspaceRow.id).where(
-                WorkspaceRow.id == row.workspace_id, WorkspaceRow.deleted_at.is_not(None)
+                WorkspaceRow.id == caller.workspace_id, WorkspaceRow.deleted_at.is_not(None)
             )
             if await session.scalar(deleted) is not None:
                 raise NotFound("workspace: it was deleted meanwhile")
-            room.check(row.size_bytes)
-            written = await session.get_one(UnownedBlobRow, row.blob)
-            shared = await session.scalar(_same_content(row).limit(1))
-            if shared is None:
-                await session.delete(written)
-            else:
-                row.blob, written.doomed = shared, True
-            session.add(row)
-            await account(session, row.workspace_id, row.key_id, row.size_bytes)
-        return File.of(row)
+            stored = await _contents(session, caller, rows)
+            outcomes = dict[str, File | Forbidden]()
+            owned, shared, size = list[str](), list[str](), 0
+            for row in rows:
+                try:
+                    room = room.without(row.size_bytes)
+                except Forbidden as error:
+                    outcomes[row.id] = error
+                    continue
+                written, size = row.blob, size + row.size_bytes
+                row.blob = stored.setdefault((row.sha256, row.size_bytes), written)
+                (owned if row.blob == written else shared).append(written)
+                session.add(row)
+                outcomes[row.id] = File.of(row)
+            await session.execute(delete(UnownedBlobRow).where(UnownedBlobRow.key.in_(owned)))
+            await _doom(session, shared)
+            await account(session, caller.workspace_id, caller.key_id, size)
+        return outcomes
 
     @to_the_end
-    async def abandon(self, caller: Caller, file_id: str, blob: str, now: datetime) -> None:
-        """An upload has failed or was cancelled: its blob is doomed, and the file is gone if it was added after all."""
+    async def abandon(self, caller: Caller, file_ids: Sequence[str], blobs: Sequence[str], now: datetime) -> None:
+        """Uploads have failed or were cancelled: the blobs are doomed, and what was added after all is gone."""
         async with self._database.write() as session:
             await lock(session, caller.workspace_id)
-            row = await session.scalar(select(FileRow).where(FileRow.id == file_id))
-            if row is not None:
+            rows = await session.scalars(select(FileRow).where(FileRow.id.in_(file_ids)))
+            for row in rows.all():
                 await _remove(session, row, now)
-            await session.execute(update(UnownedBlobRow).where(UnownedBlobRow.key == blob).values(doomed=True))
+            await _doom(session, blobs)
 
     @to_the_end
     async def get(self, caller: Caller, file_id: str, now: datetime) -> tuple[File, str]:
@@ -139,10 +148,10 @@ class Records:
             return found.all()
 
     @to_the_end
-    async def forget_blob(self, blob: str) -> None:
-        """A doomed blob has been deleted."""
+    async def forget_blobs(self, blobs: Sequence[str]) -> None:
+        """Doomed blobs have been deleted."""
         async with self._database.write() as session:
-            await session.execute(delete(UnownedBlobRow).where(UnownedBlobRow.key == blob))
+            await session.execute(delete(UnownedBlobRow).where(UnownedBlobRow.key.in_(blobs)))
 
     @to_the_end
     async def forget_deleted(self, before: datetime) -> None:
@@ -151,24 +160,38 @@ class Records:
             await session.execute(delete(DeletedFileRow).where(DeletedFileRow.deleted_at < before))
 
 
-def _same_content(row: FileRow) -> Select[str]:
-    """The blobs of the files in the row's workspace that have the same content."""
-    return select(FileRow.blob).where(
-        FileRow.workspace_id == row.workspace_id, FileRow.sha256 == row.sha256, FileRow.size_bytes == row.size_bytes
+async def _contents(session: AsyncSession, caller: Caller, rows: Sequence[FileRow]) -> dict[tuple[str, int], str]:
+    """The blobs of the workspace's files that have the same content as one of the rows, by its SHA-256 and size."""
+    found = await session.execute(
+        select(FileRow.sha256, FileRow.size_bytes, FileRow.blob).where(
+            FileRow.workspace_id == caller.workspace_id, FileRow.sha256.in_({row.sha256 for row in rows})
+        )
     )
+    return {(sha256, size): blob for sha256, size, blob in found}
+
+
+async def _doom(session: AsyncSession, blobs: Sequence[str]) -> None:
+    await session.execute(update(UnownedBlobRow).where(UnownedBlobRow.key.in_(blobs)).values(doomed=True))
 
 
 async def _remove(session: AsyncSession, row: FileRow, now: datetime) -> str | None:
     await session.delete(row)
     await session.flush()
     doomed = None
-    if await session.scalar(_same_content(row).where(FileRow.blob == row.blob).limit(1)) is None:
+    if await session.scalar(_sharing(row).limit(1)) is None:
         doomed = row.blob
         session.add(UnownedBlobRow(key=doomed, since=now, doomed=True))
     session.add(DeletedFileRow(id=row.id, workspace_id=row.workspace_id, sequence=row.sequence, deleted_at=now))
     await session.flush()
     await account(session, row.workspace_id, row.key_id, -row.size_bytes)
     return doomed
+
+
+def _sharing(row: FileRow) -> Select[str]:
+    """The files that have the row's blob. An index leads to them by what they have in common beside it."""
+    return select(FileRow.id).where(
+        FileRow.workspace_id == row.workspace_id, FileRow.sha256 == row.sha256, FileRow.blob == row.blob
+    )
 
 
 async def _find(session: AsyncSession, caller: Caller, file_id: str, now: datetime) -> FileRow:

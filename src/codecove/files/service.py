@@ -1,15 +1,16 @@
 """Files: their rows in the database, their bytes in the blob store."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from codecove import clock, ids
 from codecove.errors import InvalidRequest, NotFound
 from codecove.files.blobs import Blobs
-from codecove.files.file import File, Page, check_expiry, select_files
-from codecove.files.media_types import media_type
+from codecove.files.draft import Draft, NewFile
+from codecove.files.file import File, Page, select_files
 from codecove.files.names import problem_with
 from codecove.files.records import Records
 from codecove.files.upkeep import discard
@@ -19,9 +20,11 @@ from codecove.store.finish import finish
 from codecove.store.tables import FileRow
 from codecove.workspaces import Caller
 
-__all__ = ["DEFAULT_QUOTA", "File", "Files", "Page"]
+__all__ = ["DEFAULT_QUOTA", "File", "Files", "NewFile", "Page"]
 
 DEFAULT_QUOTA = 100 * 2**30
+_AT_ONCE = 8
+"""Files of one call that are written at the same time."""
 
 
 class Files:
@@ -55,43 +58,60 @@ class Files:
         downloadable: bool = False,
         expires_in: Callable[[], int | None] = lambda: None,
     ) -> File:
-        """Store a file, taking its bytes as they come. If that fails or is cancelled, nothing of it is left.
+        """Store a file; see `NewFile`. If that fails or is cancelled, nothing of it is left.
 
-        `expires_in` is asked when `data` has ended: after how many seconds the file is gone; None: it stays.
         Raises `InvalidRequest` for a name or an expiry that the API does not allow, `TooLarge`, `Forbidden` if the
         workspace or the key has no room for it, and whatever `data` raises.
         """
-        if (problem := problem_with(filename)) is not None:
-            raise InvalidRequest(f"file: {problem}")
-        file_id, blob = ids.new("file"), f"{caller.workspace_id}/{uuid.uuid4().hex}"
+        (outcome,) = await self.create_all(caller, [NewFile(filename, data, mime_type, downloadable, expires_in)])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def create_all(self, caller: Caller, files: Sequence[NewFile]) -> list[File | Exception]:
+        """Store files, some at a time, and make those that were stored visible at once.
+
+        The value has for each of them the file, or what `create` would raise; of that nothing is left. Raises what
+        concerns all of them: `Forbidden`, `NotFound` if the workspace has been deleted since the request began. Then,
+        and if this is cancelled, nothing of any is left.
+        """
+        drafts = [Draft(file, ids.new("file"), f"{caller.workspace_id}/{uuid.uuid4().hex}") for file in files]
+        good = [draft for draft in drafts if problem_with(draft.new.filename) is None]
         try:
-            room = await self._records.reserve(caller, blob, self._quota, self._now())
-            upload = Upload(data, max_size=self._max_size, room=room)
-            async with aclosing(upload.pieces()) as pieces:
-                await self._blobs.put(blob, pieces)
-            seconds, now = expires_in(), self._now()
-            if seconds is not None:
-                check_expiry(seconds)
-            row = FileRow(
-                id=file_id,
-                workspace_id=caller.workspace_id,
-                filename=filename,
-                mime_type=media_type(mime_type, filename, upload.head),
-                size_bytes=upload.size,
-                sha256=upload.sha256,
-                blob=blob,
-                downloadable=downloadable,
-                created_at=now,
-                expires_at=None if seconds is None else now + timedelta(seconds=seconds),
-                key_id=caller.key_id,
-            )
-            file = await self._records.add(caller, row, self._quota)
+            outcomes = await self._store(caller, good) if good else {}
         except BaseException:
-            await finish(self._give_up(caller, file_id, blob))
+            await finish(self._give_up(caller, good))
             raise
-        if row.blob != blob:
-            await finish(discard(self._records, self._blobs, blob))
-        return file
+        if failed := [draft for draft in good if isinstance(outcomes[draft.id], Exception)]:
+            await finish(self._give_up(caller, failed))
+        return [
+            outcomes[draft.id] if draft.id in outcomes else InvalidRequest(f"file: {problem_with(draft.new.filename)}")
+            for draft in drafts
+        ]
+
+    async def _store(self, caller: Caller, drafts: Sequence[Draft]) -> dict[str, File | Exception]:
+        room = await self._records.reserve(caller, [draft.blob for draft in drafts], self._quota, self._now())
+        turn = asyncio.Semaphore(_AT_ONCE)
+
+        async def store(draft: Draft) -> FileRow:
+            async with turn:
+                upload = Upload(draft.new.data, max_size=self._max_size, room=room)
+                async with aclosing(upload.pieces()) as pieces:
+                    await self._blobs.put(draft.blob, pieces)
+                return draft.row(upload, caller, self._now())
+
+        stored = await asyncio.gather(*map(store, drafts), return_exceptions=True)
+        rows = [row for row in stored if isinstance(row, FileRow)]
+        written = {row.id: row.blob for row in rows}
+        outcomes: dict[str, File | Exception] = {**await self._records.add(caller, rows, self._quota)}
+        shared = [written[row.id] for row in rows if row.blob != written[row.id]]
+        await finish(discard(self._records, self._blobs, shared))
+        for draft, outcome in zip(drafts, stored, strict=True):
+            if isinstance(outcome, Exception):
+                outcomes[draft.id] = outcome
+            elif isinstance(outcome, BaseException):
+                raise outcome
+        return outcomes
 
     async def get(self, caller: Caller, file_id: str) -> File:
         """Raises `NotFound`."""
@@ -137,9 +157,10 @@ class Files:
         """Remove a file, and its bytes if no other file has the same. Raises `NotFound`."""
         doomed = await self._records.remove(caller, file_id, self._now())
         if doomed is not None:
-            await finish(discard(self._records, self._blobs, doomed))
+            await finish(discard(self._records, self._blobs, [doomed]))
 
-    async def _give_up(self, caller: Caller, file_id: str, blob: str) -> None:
-        # The file may have been added all the same, and nobody would ever learn its id.
-        await self._records.abandon(caller, file_id, blob, self._now())
-        await discard(self._records, self._blobs, blob)
+    async def _give_up(self, caller: Caller, drafts: Sequence[Draft]) -> None:
+        # They may have been added all the same, and nobody would ever learn their ids.
+        blobs = [draft.blob for draft in drafts]
+        await self._records.abandon(caller, [draft.id for draft in drafts], blobs, self._now())
+        await discard(self._records, self._blobs, blobs)

@@ -1,6 +1,7 @@
 """What nobody asks for: removing files whose time is over, and blobs that no file names."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -18,6 +19,11 @@ _INTERVAL = 60.0
 """Seconds. An expired file is invisible at once; this is when its bytes go."""
 _REMEMBER = timedelta(days=7)
 """How long a deleted file may be named as the place to go on in a list."""
+
+_BATCH = 100
+"""Blobs that are deleted before that is written down."""
+_AT_ONCE = 8
+"""Of which as many at the same time."""
 
 log = structlog.get_logger(__name__)
 
@@ -52,15 +58,25 @@ class Upkeep:
         while await self._records.expire(self._now()):
             pass
         await self._records.forget_deleted(self._now() - _REMEMBER)
-        for blob in await self._records.doomed():
-            await discard(self._records, self._blobs, blob)
+        doomed = await self._records.doomed()
+        for first in range(0, len(doomed), _BATCH):
+            await discard(self._records, self._blobs, doomed[first : first + _BATCH])
 
 
-async def discard(records: Records, blobs: Blobs, blob: str) -> None:
-    """Delete a doomed blob. If that fails it stays doomed, and the next sweep tries again."""
-    try:
-        await blobs.delete(blob)
-    except Exception:
-        log.exception("a blob could not be deleted; trying again later", blob=blob)
-    else:
-        await records.forget_blob(blob)
+async def discard(records: Records, blobs: Blobs, doomed: Sequence[str]) -> None:
+    """Delete doomed blobs. One for which that fails stays doomed, and the next sweep tries again."""
+    deleted = []
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def delete(blob: str) -> None:
+        async with turn:
+            try:
+                await blobs.delete(blob)
+            except Exception:
+                log.exception("a blob could not be deleted; trying again later", blob=blob)
+            else:
+                deleted.append(blob)
+
+    await asyncio.gather(*map(delete, doomed))
+    if deleted:
+        await records.forget_blobs(deleted)

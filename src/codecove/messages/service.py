@@ -1,16 +1,16 @@
 """Messages requests: what stands between an endpoint and the loop."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from codecove.containers.lease import Lease
 from codecove.containers.service import Containers
-from codecove.files.names import cleaned
 from codecove.files.service import Files
 from codecove.messages import request as requests
 from codecove.messages.history import missing_result, translate, with_placeholders
 from codecove.messages.loop import Loop, LoopLimits, Workshop
+from codecove.messages.outputs import saved_by
 from codecove.messages.pairs import blocks_of, is_our_call
 from codecove.messages.protocol import Block, Event, Message, PassedHeaders
 from codecove.messages.request import MessagesRequest
@@ -160,14 +160,10 @@ class Messages:
     ) -> Workshop:
         settings = self._settings
 
-        async def save_output(filename: str, data: AsyncIterable[bytes]) -> str:
-            file = await self._files.create(caller, filename=cleaned(filename), data=data, downloadable=True)
-            return file.id
-
         session = ToolSession(
             lease=lease,
             uploads=resolved.uploads,
-            save_output=save_output,
+            save_outputs=saved_by(self._files, caller),
             limits=ToolLimits(
                 execution_timeout=caller.container_limits.execution_timeout or settings.execution_timeout,
                 request_budget=request.max_execution_duration,

@@ -105,8 +105,11 @@ class Database:
 
     async def read_at_once(self, work: Callable[[Connection], T]) -> T:
         """As `read`, for what every request waits for: `work` only reads, and waits for nothing else."""
-        return await finish(self._read_at_once(work) if self._blocking is None else self._blocking.begin(work))
+        if self._blocking is not None:
+            return await finish(self._blocking.begin(work))
+        return await self._read_at_once(work)
 
+    @to_the_end
     async def _read_at_once(self, work: Callable[[Connection], T]) -> T:
         async with self.read() as session:
             return await (await session.connection()).run_sync(work)

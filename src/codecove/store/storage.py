@@ -1,6 +1,6 @@
 """What workspaces and keys store, files and batches, and how much more they may."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,6 +25,11 @@ class Room:
                 f"{what}: the files and batches of {self.whose} may take {self.quota:,} bytes together, "
                 "and there is no room for this one"
             )
+
+    def without(self, size: int) -> "Room":
+        """What is left after so many bytes. Raises `Forbidden` if they do not fit."""
+        self.check(size)
+        return replace(self, left=self.left - size)
 
 
 def room(caller: Caller, *, quota: int, workspace_has: int, key_has: int) -> Room:

@@ -9,12 +9,13 @@ from codecove.errors import CodecoveError
 from codecove.sandbox.errors import GuestFileError
 from codecove.sandbox.host import WORKING_DIRECTORY, FileStat, Listing
 from codecove.together import both
-from codecove.tools.context import ExecutionContext
+from codecove.tools.context import ExecutionContext, OutputFile
 from codecove.tools.output import printable_name
 from codecove.tools.working_directory import MAX_ENTRIES, Entries, is_copy, made, working_files
 
 _MAX_LISTED = 10_000
 _MAX_NAMED = 5
+_SAVED_AT_ONCE = 100
 _NOTHING = Listing((), truncated=False)
 
 log = structlog.get_logger(__name__)
@@ -106,12 +107,15 @@ async def _originals(context: ExecutionContext, files: Sequence[FileStat], outpu
 async def _save_all(context: ExecutionContext, files: Sequence[_File], captured: Captured) -> list[_File]:
     """Hand out what the limits allow; the value is what is too large."""
     limits = context.limits
-    too_large, room = [], limits.max_output_bytes
+    fitting, too_large, room = list[_File](), list[_File](), limits.max_output_bytes
     for file in files[: limits.max_output_files]:
         if file.stat.size > min(limits.max_file_size, room):
             too_large.append(file)
-        elif await _save(context, file, captured):
+        else:
+            fitting.append(file)
             room -= file.stat.size
+    for first in range(0, len(fitting), _SAVED_AT_ONCE):
+        await _save(context, fitting[first : first + _SAVED_AT_ONCE], captured)
     if too_large:
         captured.notes.append(
             f"not given to the user, larger than {limits.max_file_size:,} bytes (or than all files of one execution "
@@ -120,16 +124,21 @@ async def _save_all(context: ExecutionContext, files: Sequence[_File], captured:
     return too_large
 
 
-async def _save(context: ExecutionContext, file: _File, captured: Captured) -> bool:
-    name = file.stat.name
+async def _save(context: ExecutionContext, files: Sequence[_File], captured: Captured) -> None:
+    outputs = [OutputFile(file.stat.name, context.container.stream_file(file.path, follow=False)) for file in files]
+    outcomes: Sequence[str | Exception]
     try:
-        stream = context.container.stream_file(file.path, follow=False)
-        captured.file_ids.append(await context.save_output(name, stream))
-    except (CodecoveError, GuestFileError) as error:
-        log.warning("an output file was not saved", file=name, reason=str(error))
-        captured.notes.append(f"{printable_name(name)} was not given to the user: {printable_name(str(error))}")
-        return False
-    return True
+        outcomes = await context.save_outputs(outputs)
+    except CodecoveError as error:
+        outcomes = [error] * len(files)
+    for (name, _), outcome in zip(outputs, outcomes, strict=True):
+        if isinstance(outcome, str):
+            captured.file_ids.append(outcome)
+        elif isinstance(outcome, CodecoveError | GuestFileError):
+            log.warning("an output file was not saved", file=name, reason=str(outcome))
+            captured.notes.append(f"{printable_name(name)} was not given to the user: {printable_name(str(outcome))}")
+        else:
+            raise outcome
 
 
 def _names(files: Sequence[_File]) -> str:

@@ -1,16 +1,25 @@
 """What one call has at hand while it runs."""
 
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from codecove.sandbox.environment import BASE_ENVIRONMENT
 from codecove.sandbox.host import WORKING_DIRECTORY, Container, Execution
 
-SaveOutput = Callable[[str, AsyncIterable[bytes]], Awaitable[str]]
-"""Stores a file that an execution made: (its name, its bytes) → the id of the new File.
 
-The name is as the container has it, which may be none that the Files API allows: who stores it cleans it. A
-`CodecoveError` leaves this one file out and is told to the model.
+class OutputFile(NamedTuple):
+    """A file that an execution made."""
+
+    name: str
+    """As the container has it, which may be none that the Files API allows: who stores it cleans it."""
+    data: AsyncIterable[bytes]
+
+
+SaveOutputs = Callable[[Sequence[OutputFile]], Awaitable[Sequence[str | Exception]]]
+"""Stores files that an execution made; the value has for each the id of the new File, or why there is none.
+
+A `CodecoveError`, which may also be raised and holds for all then, is told to the model.
 """
 
 
@@ -67,7 +76,7 @@ class ExecutionContext:
     timeout_reason: str
     """The limit that `timeout` comes from, in words for the error message."""
     limits: ToolLimits
-    save_output: SaveOutput
+    save_outputs: SaveOutputs
     consumption: Consumption = field(default_factory=Consumption)
     notes: list[str] = field(default_factory=list)
     """What the model has to know beside the program's own output; goes to the end of stderr."""

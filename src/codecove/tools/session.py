@@ -15,7 +15,7 @@ from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable, Gues
 from codecove.sandbox.host import Container
 from codecove.tools.base import Call, Operation, Tool
 from codecove.tools.command import with_notes
-from codecove.tools.context import Consumption, ExecutionContext, SaveOutput, ToolLimits
+from codecove.tools.context import Consumption, ExecutionContext, SaveOutputs, ToolLimits
 from codecove.tools.directories import Directories, input_directory, make_directory, new_output_directory
 from codecove.tools.failures import ToolFailure, invalid_input
 from codecove.tools.precedence import Turn
@@ -96,7 +96,7 @@ class ToolSession:
         *,
         lease: ContainerLease,
         uploads: Sequence[Upload],
-        save_output: SaveOutput,
+        save_outputs: SaveOutputs,
         limits: ToolLimits,
         turn: Turn,
         patience: float = 0.0,
@@ -111,7 +111,7 @@ class ToolSession:
         """How many calls reached the container."""
         self._lease = lease
         self._uploads = uploads
-        self._save_output = save_output
+        self._save_outputs = save_outputs
         self._limits = limits
         self._turn = turn
         self._patience = patience
@@ -251,7 +251,7 @@ class ToolSession:
             timeout=timeout,
             timeout_reason=reason,
             limits=self._limits,
-            save_output=self._save_output,
+            save_outputs=self._save_outputs,
             consumption=consumption,
         )
 

@@ -1,0 +1,50 @@
+"""What an execution costs the database: a change that adds a transaction to each should be meant."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, Engine, event
+
+from codecove.containers.service import Containers
+from codecove.workspaces import Caller
+from tests.containers.standin import Clock
+from tests.containers.support import use
+
+CALL = "srvtoolu_1"
+
+
+@pytest.fixture
+def transactions() -> Iterator[Counter[str]]:
+    """How many have begun."""
+    counted = Counter[str]()
+
+    def begin(_: Connection) -> None:
+        counted["begun"] += 1
+
+    event.listen(Engine, "begin", begin)
+    yield counted
+    event.remove(Engine, "begin", begin)
+
+
+async def test_an_execution_in_a_named_container_is_three(
+    containers: Containers, caller: Caller, transactions: Counter[str]
+) -> None:
+    """One looks at the container, one is before what runs, and one after it."""
+    container_id = await use(containers, caller)
+    transactions.clear()
+    async with containers.lease(caller, container_id) as lease, lease.execution(CALL, "bash_code_execution"):
+        assert transactions["begun"] == 2
+    assert transactions["begun"] == 3
+
+
+async def test_a_request_that_ends_later_says_so(
+    containers: Containers, caller: Caller, clock: Clock, transactions: Counter[str]
+) -> None:
+    container_id = await use(containers, caller)
+    transactions.clear()
+    async with containers.lease(caller, container_id) as lease:
+        async with lease.execution(CALL, "bash_code_execution"):
+            pass
+        clock.advance(1)
+    assert transactions["begun"] == 4
