@@ -5,6 +5,7 @@ first process on, whatever the runtime, and can be found and killed by it after 
 """
 
 import contextlib
+import errno
 import math
 import os
 import signal
@@ -18,6 +19,8 @@ _ROOT: Final = Path("/sys/fs/cgroup")
 _CONTROLLERS: Final = ("memory", "cpu", "pids", "freezer")
 _ACCOUNTING: Final = "cpuacct"
 """Of version 1, where `cpu` limits and this counts. Often, but not always, they are one hierarchy."""
+_ASIDE: Final = "codecove-aside"
+"""Where the processes of the server's own group go, if it can't make groups beside them."""
 _PERIOD_MICROSECONDS: Final = 20_000
 """Short, so that a container that has used up its share of one period waits at most that long for the next."""
 
@@ -64,6 +67,42 @@ def detect() -> Hierarchies:
     return Hierarchies(unified=False, hybrid=controllers.parent if has_controllers else None)
 
 
+def hand_down(root: Path, below: Path, controllers: Sequence[str]) -> None:
+    """Make the group `below` of version 2 with these controllers, which each level above it must hand down.
+
+    A group that does so may have no processes itself, but for the machine's topmost. So where the server runs in a
+    container, whose topmost group is none for the kernel, all that is in it is moved aside, as Docker in Docker does.
+    Raises `OSError`.
+    """
+    if missing := set(controllers) - set((root / "cgroup.controllers").read_text().split()):
+        raise OSError(errno.ENOTSUP, f"no controllers {', '.join(sorted(missing))} for control groups", str(root))
+    level = root
+    for part in below.parts:
+        try:
+            _enable(level, controllers)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            _move_aside(level)
+            _enable(level, controllers)
+        level /= part
+        level.mkdir(exist_ok=True)
+
+
+def _enable(group: Path, controllers: Sequence[str]) -> None:
+    (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
+
+
+def _move_aside(group: Path) -> None:
+    leaf = group / _ASIDE
+    leaf.mkdir(exist_ok=True)
+    # Those that are of another namespace have the number 0, which would mean this process.
+    while pids := [pid for pid in (group / "cgroup.procs").read_text().split() if pid != "0"]:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                (leaf / "cgroup.procs").write_text(pid)
+
+
 class Cgroup:
     """The control group of one container, or the one above all containers of a host."""
 
@@ -76,7 +115,7 @@ class Cgroup:
         """Make it with its limits. Raises `OSError`, for one when the hierarchy is missing or read-only."""
         for root in self._hierarchies.roots:
             if self._hierarchies.unified:
-                self._delegate(root)
+                hand_down(root, Path(self.name.lstrip("/")), [name for name in _CONTROLLERS if name != "freezer"])
             self._below(root).mkdir(parents=True, exist_ok=True)
         self.limit_memory(memory_bytes)
         quota = str(int(cpus * _PERIOD_MICROSECONDS))
@@ -184,15 +223,6 @@ class Cgroup:
 
     def _below(self, root: Path) -> Path:
         return root / self.name.lstrip("/")
-
-    def _delegate(self, root: Path) -> None:
-        """Version 2 wants each level above to hand the controllers down."""
-        controllers = " ".join(f"+{name}" for name in _CONTROLLERS if name != "freezer")
-        level = root
-        for part in Path(self.name.lstrip("/")).parts:
-            (level / "cgroup.subtree_control").write_text(controllers)
-            level /= part
-            level.mkdir(exist_ok=True)
 
     def _set_frozen(self, frozen: bool) -> None:
         if self._hierarchies.unified:
