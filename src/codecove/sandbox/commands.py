@@ -1,11 +1,13 @@
 """Running the host's own programs (mount, mkfs, the OCI runtime)."""
 
 import asyncio
-import contextlib
+import os
+import subprocess
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
+from codecove.sandbox import spawn
 from codecove.sandbox.errors import SandboxError
 
 T = TypeVar("T")
@@ -26,24 +28,27 @@ async def run(command: Sequence[str], *, cwd: Path | None = None) -> str:
 
     Cancelling kills it. Raises `CommandFailed`.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=cwd,
-        env=ENVIRONMENT,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        output, problems = await process.communicate()
-    except asyncio.CancelledError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        raise
-    if process.returncode != 0:
-        raise CommandFailed(command, process.returncode or 0, problems.decode(errors="replace"))
-    return output.decode(errors="replace")
+    with _memory() as output, _memory() as problems:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": output.fileno(), "stderr": problems.fileno()}
+        child = await spawn.start(command, cwd=cwd, env=ENVIRONMENT, **streams)
+        try:
+            status = await child.wait()
+        except asyncio.CancelledError:
+            await child.end()
+            raise
+        if status != 0:
+            raise CommandFailed(command, status, _text(problems))
+        return _text(output)
+
+
+def _memory() -> BinaryIO:
+    """A file that a program can write to without anybody reading at the same time."""
+    return os.fdopen(os.memfd_create("output", os.MFD_CLOEXEC), "w+b", buffering=0)
+
+
+def _text(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 async def uncancelled(work: Coroutine[Any, Any, T]) -> T:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from codecove.sandbox import bundle, commands, layer, memory, record
+from codecove.sandbox import bundle, commands, layer, memory, record, spawn
 from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.cgroup import Cgroup
 from codecove.sandbox.errors import ContainerLost, SandboxError
@@ -34,7 +34,7 @@ class Site:
         self._runtime = runtime
         self.cgroup = cgroup
         """Its processes."""
-        self._reaper: asyncio.subprocess.Process | None = None
+        self._reaper: spawn.Child | None = None
 
     @property
     def checkpoint_directory(self) -> Path:
@@ -132,10 +132,8 @@ class Site:
         from_agent, agent_stdout = os.pipe()
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
-            self._reaper = await asyncio.create_subprocess_exec(
-                *map(str, [*reaper, *self.cgroup.entrances()]),
-                "--",
-                *command,
+            self._reaper = await spawn.start(
+                [*map(str, [*reaper, *self.cgroup.entrances()]), "--", *command],
                 cwd=self.directory,
                 env=commands.ENVIRONMENT,
                 stdin=agent_stdin,
