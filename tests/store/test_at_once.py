@@ -69,4 +69,3 @@ async def test_cancelled_at_any_moment_it_is_written_and_holds_nobody_up(databas
     found = await names(database)
     for number in range(80):
         assert (f"a{number}" in found) == (f"b{number}" in found)
-    await database.write_at_once()

@@ -104,15 +104,20 @@ class Database:
             await session.commit()
 
     async def read_at_once(self, work: Callable[[Connection], T]) -> T:
-        """As `read`, for what every request waits for: `work` only reads, and waits for nothing else."""
+        """For what every request asks: `work` only reads, and waits for nothing else.
+
+        PostgreSQL: each of its statements sees what has been committed by then; a transaction would be two more
+        exchanges with the database.
+        """
         if self._blocking is not None:
             return await finish(self._blocking.begin(work))
-        return await self._read_at_once(work)
+        return await self._look(work)
 
     @to_the_end
-    async def _read_at_once(self, work: Callable[[Connection], T]) -> T:
-        async with self.read() as session:
-            return await (await session.connection()).run_sync(work)
+    async def _look(self, work: Callable[[Connection], T]) -> T:
+        engine = self._opened().execution_options(isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            return await connection.run_sync(work)
 
     @to_the_end
     async def write_at_once(self, *changes: Change) -> None:
