@@ -56,6 +56,7 @@ missing_packages() {
     command -v zstd >/dev/null || echo zstd
     if [ "$tests" = yes ]; then
         command -v runc >/dev/null || [ -x /usr/sbin/runc ] || echo runc
+        command -v strace >/dev/null || echo strace
         command -v node >/dev/null || echo nodejs
         command -v npm >/dev/null || echo npm
         ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || echo postgresql
