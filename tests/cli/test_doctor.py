@@ -45,7 +45,16 @@ def test_this_machine_is_good(tmp_path: Path, image: Path, upstream: ScriptedUps
     found = findings(done.stdout)
     assert {part: finding for part, finding in found.items() if finding["verdict"] == "bad"} == {}
     assert done.returncode == 0
-    limits = {"memory limit", "disk limit", "process limit", "output limit", "time limit", "network", "user inside"}
+    limits = {
+        "memory limit",
+        "disk limit",
+        "process limit",
+        "output limit",
+        "time limit",
+        "other limits",
+        "network",
+        "user inside",
+    }
     assert limits | {"container", "clean-up", "upstream"} <= set(found)
     assert leftovers(tmp_path) == []
     assert list((tmp_path / "data").iterdir()) == []

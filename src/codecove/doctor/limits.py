@@ -10,9 +10,37 @@ from codecove.sandbox.limits import Limits
 
 SMALL = Limits(memory_bytes=256 * 2**20, disk_bytes=64 * 2**20, cpus=0.5, processes=32, output_bytes=64 * 2**10)
 
+_MOST_FILES = 5000
+"""On the small disk: an inode for each 16 KiB."""
 _NOT_HELD = "Do not run untrusted code here. Check the runtime's version and the control groups above."
 
 _MEMORY = "data = bytearray(1 << 30); print('kept', len(data))"
+_PIECES = """
+import time
+kept = []
+try:
+    for _ in range(64): kept.append(b'x' * (1 << 24))
+except MemoryError: pass
+time.sleep(10)  # who sees to the limit may be late on a busy machine
+print('kept', len(kept) * 16, 'MiB')
+"""
+_OTHERS = """
+import ctypes, os, resource, shutil
+def reached(act, most):
+    try:
+        for number in range(most): act(number)
+    except OSError: return number
+    return 'no limit'
+os.mkdir('/workspace/many')
+print(reached(lambda number: os.close(os.open(f'/workspace/many/{number}', os.O_CREAT)), 20000))
+shutil.rmtree('/workspace/many')
+with open('/dev/shm/full', 'wb', buffering=0) as file:
+    print(reached(lambda number: file.write(bytes(1 << 20)) == 1 << 20 or os.abort(), 256))
+os.remove('/dev/shm/full')
+page = ctypes.create_string_buffer(1 << 20)
+print(ctypes.CDLL(None).mlock(page, len(page)) and 'refused', resource.getrlimit(resource.RLIMIT_CORE)[1])
+print(reached(lambda number: os.open('/dev/null', 0), 20000))
+"""
 _DISK = """
 try:
     with open('/workspace/full', 'wb', buffering=0) as file:
@@ -73,8 +101,11 @@ async def _memory(part: str, container: Container) -> Finding:
     run = await _python(container, _MEMORY)
     if run.return_code == 0:
         return bad(part, "a program got 1 GiB where 256 MiB are the limit", _NOT_HELD)
-    how = "killed" if run.out_of_memory or run.return_code == 137 else "MemoryError"
-    return good(part, f"256 MiB are the limit: a program that wanted 1 GiB got {how}")
+    pieces = await _python(container, _PIECES)
+    if pieces.return_code != 137:
+        return bad(part, f"256 MiB are the limit, but in small pieces: {_text(pieces)}", _NOT_HELD)
+    how = "killed" if run.return_code == 137 else "MemoryError"
+    return good(part, f"256 MiB are the limit: a program that wanted 1 GiB got {how}, in small pieces it was killed")
 
 
 async def _disk(part: str, container: Container) -> Finding:
@@ -105,6 +136,17 @@ async def _time(part: str, container: Container) -> Finding:
     if run.timed_out and run.seconds < 10:
         return good(part, f"a program with 1 s to run was ended after {run.seconds:.1f} s")
     return bad(part, f"a program with 1 s to run ended after {run.seconds:.1f} s: {_text(run)}", _NOT_HELD)
+
+
+async def _others(part: str, container: Container) -> Finding:
+    run = await _python(container, _OTHERS)
+    match run.stdout.head.decode("ascii", "replace").split():
+        case [files, shared, "refused", "0", descriptors] if files.isdecimal() and descriptors.isdecimal():
+            if shared.isdecimal() and int(files) < _MOST_FILES:
+                found = f"{files} files on the disk, {descriptors} open ones, {shared} MiB of shared memory"
+                return good(part, f"{found}; memory can't be locked, and no core is dumped")
+    said = " ".join(run.stdout.head.decode("ascii", "replace").split()) or _text(run)
+    return bad(part, f"files, shared memory, locked memory, core and open files: {said}", _NOT_HELD)
 
 
 async def _network(part: str, container: Container) -> Finding:
@@ -142,6 +184,7 @@ _TESTS: dict[str, Callable[[str, Container], Awaitable[Finding]]] = {
     "process limit": _processes,
     "output limit": _output,
     "time limit": _time,
+    "other limits": _others,
     "network": _network,
     "user inside": _user,
 }
