@@ -99,7 +99,8 @@ async def test_it_really_has_them_beside_a_full_pool_and_keeps_them_whatever_bec
         await check(real_host, await lease.container())
         # As one whose workspace has other limits by now is woken after a crash.
         resident = real_host._residents[container.id]
-        await resident.abandon("a crash")
+        async with resident.lock:
+            await resident.abandon("a crash")
         assert resident.container.state is State.ASLEEP
         await check(real_host, await lease.container())
         assert await shell(await lease.container(), "cat file") == "kept\n"

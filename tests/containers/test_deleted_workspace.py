@@ -34,7 +34,7 @@ async def test_keys_containers_and_files_go_with_it_and_the_name_is_free(
     async with containers.lease(caller, None) as lease:
         container_id = (await lease.container()).id
     file = await files.create(caller, filename="a", data=data())
-    with pytest.raises(InvalidRequest, match="1 running containers and 1 files"):
+    with pytest.raises(InvalidRequest, match="1 running containers, 1 files"):
         await workspaces.delete("research")
 
     async with containers.lease(caller, container_id):

@@ -8,10 +8,11 @@ from codecove import ids
 from codecove.containers.refusal import QuotaExceeded
 from codecove.containers.service import Containers
 from codecove.sandbox.errors import ContainerUnavailable
+from codecove.store.database import Database
 from codecove.workspaces import Caller, Quotas
 from tests.containers.conftest import IDLE
 from tests.containers.standin import Clock, StandInHost
-from tests.containers.support import use
+from tests.containers.support import history, use
 
 
 def limited(caller: Caller, **quotas: int) -> Caller:
@@ -90,3 +91,38 @@ async def test_expiry_in_answers_is_never_after_the_age(caller: Caller, containe
         async with lease.execution(ids.new("srvtoolu"), "bash_code_execution"):
             pass
         assert lease.expires_at == created_at + timedelta(days=30)
+
+
+async def test_containers_of_batches_give_way_to_others_until_somebody_names_them(
+    containers: Containers, caller: Caller, stranger: Caller, host: StandInHost, clock: Clock, database: Database
+) -> None:
+    async def batched(who: Caller) -> str:
+        clock.advance(1)
+        async with containers.lease(who, None, gives_way=True) as lease:
+            return (await lease.container()).id
+
+    two = limited(caller, containers=2)
+    others = await batched(limited(stranger, containers=1))
+    oldest, newer = await batched(two), await batched(two)
+    await use(containers, two, oldest)  # its client works on with it
+    newest = await batched(two)  # and a batch may have as many requests as it likes
+    assert set(host.there) == {others, oldest, newest}
+    assert (await history(database, newer))[-1] == ("expired", "it gave way to another one of its workspace")
+    async with containers.lease(two, None, gives_way=True) as lease:
+        held = (await lease.container()).id
+        with pytest.raises(QuotaExceeded):
+            await use(containers, two)
+    own = await use(containers, two)
+    assert set(host.there) == {others, oldest, own}
+    assert held not in host.there
+    with pytest.raises(QuotaExceeded):
+        await batched(two)
+
+
+async def test_nothing_is_remembered_of_callers_that_use_nothing(containers: Containers, caller: Caller) -> None:
+    many = limited(caller, containers=9, executions=9, execution_seconds_per_day=900)
+    async with containers.lease(many, None) as lease, lease.execution("srvtoolu_1", "bash", at_most=3):
+        pass
+    admission = containers._fleet.admission
+    kept = (admission._creating, admission._executing, admission._budget._reserved)
+    assert [len(each) for each in kept] == [0, 0, 0]

@@ -214,6 +214,11 @@ async def _owned(task: asyncio.Task[None]) -> None:
 
 
 def _limit_of(caller: Caller) -> int | None:
-    """How many executions the caller may run at once: more requests would only get refusals for results."""
-    limits = [quotas.executions for quotas in (caller.quotas, caller.key_quotas) if quotas.executions is not None]
+    """How many executions and containers the caller may have at once: more requests would only wait for each other."""
+    limits = [
+        limit
+        for quotas in (caller.quotas, caller.key_quotas)
+        for limit in (quotas.executions, quotas.containers)
+        if limit is not None
+    ]
     return min(limits, default=None)

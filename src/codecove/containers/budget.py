@@ -55,10 +55,12 @@ class Budget:
         finally:
             for _, owner, _ in limited:
                 del self._reserved[owner][execution_id]
+                if not self._reserved[owner]:
+                    del self._reserved[owner]
 
     async def _left(self, kind: str, owner: str, limit: int) -> float:
         # Those in memory are read before the rows: one that ends meanwhile counts with what it has reserved.
-        running = dict(self._reserved[owner])
+        running = dict(self._reserved.get(owner, ()))
         now = self._now()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         spent = await self._spent(kind, owner, midnight, without=list(running)) / 1_000_000

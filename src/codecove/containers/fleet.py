@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -55,7 +55,7 @@ class Fleet:
         self.expiry = expiry
         self.records = Records(database, expiry)
         self.executions = Executions(database)
-        self.admission = Admission(self.records, Budget(database, now), expiry, now)
+        self.admission = Admission(self.records, Budget(database, now), expiry, now, self._give_way)
         self.meter = meter
         self._host = host
         self.readiness = Readiness(host)
@@ -69,8 +69,10 @@ class Fleet:
     def __repr__(self) -> str:
         return f"<Fleet leased={dict(self.leased)} doomed={sorted(self._doomed)}>"
 
-    async def create(self, caller: Caller, reason: str) -> tuple[str, Times]:
+    async def create(self, caller: Caller, reason: str, *, gives_way: bool = False) -> tuple[str, Times]:
         """Boot a container and take it. Cancelled or failed half way, it leaves nothing.
+
+        `gives_way`: until it is named, it ends when a quota of containers has no other place for one.
 
         Raises `ContainerUnavailable`, `HostFull`, `QuotaExceeded`.
         """
@@ -79,7 +81,7 @@ class Fleet:
             try:
                 await self._host.create(container_id, self.limits(caller))
                 created_at = self.now()
-                await self.records.add(caller, container_id, reason, created_at)
+                await self.records.add(caller, container_id, reason, created_at, gives_way=gives_way)
             except BaseException as error:
                 await finish(self.end([container_id], "failed", f"its creation ended with {type(error).__name__}"))
                 raise
@@ -186,6 +188,16 @@ class Fleet:
         if self.leased:
             log.warning("containers still in use at shutdown", container_ids=sorted(self.leased))
         await self._delete_doomed()
+
+    async def _give_way(self, owner: str, creating: Collection[str]) -> bool:
+        """End one that gives way. False if there is none that nobody uses."""
+        ended = await self.records.give_way(owner, {*self.leased, *creating}, self.now())
+        if ended is None:
+            return False
+        log.info("container gave way", container_id=ended)
+        self._doomed.add(ended)
+        await self._delete_doomed()
+        return True
 
     async def _delete_doomed(self) -> None:
         """Delete on the host; one that can't be deleted now is tried again at the next sweep."""

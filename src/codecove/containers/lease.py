@@ -48,8 +48,10 @@ class Lease:
         taken: Taken | None,
         *,
         replaced: Replaced | None = None,
+        gives_way: bool = False,
     ) -> None:
         self._fleet = fleet
+        self._gives_way = gives_way
         self._caller = caller
         self._container_id = container_id
         self._usable = taken is None or taken.state == "running"
@@ -103,7 +105,9 @@ class Lease:
                 reason = "created by a request"
                 if self._replaced is not None:
                     reason += f" in place of {self._replaced.container_id}"
-                self._container_id, self._times = await self._fleet.create(self._caller, reason)
+                self._container_id, self._times = await self._fleet.create(
+                    self._caller, reason, gives_way=self._gives_way
+                )
         if not self._usable:
             raise await self._fleet.ending(self._container_id)
         return await self._fleet.get(self._container_id)

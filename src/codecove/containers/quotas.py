@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 
@@ -16,11 +16,22 @@ from codecove.workspaces import Caller
 class Admission:
     """Who may make another container, or run another execution. Exact: the last place is given out once."""
 
-    def __init__(self, records: Records, budget: Budget, expiry: Expiry, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        records: Records,
+        budget: Budget,
+        expiry: Expiry,
+        now: Callable[[], datetime],
+        give_way: Callable[[str, Collection[str]], Awaitable[bool]],
+    ) -> None:
+        """`give_way` ends a container of a workspace or key that is there only as long as there is room, if it has
+        one that is not among the given ones, and says whether it had.
+        """
         self._records = records
         self._budget = budget
         self._expiry = expiry
         self._now = now
+        self._give_way = give_way
         self._reserving = asyncio.Lock()
         self._creating: defaultdict[str, set[str]] = defaultdict(set)
         """The containers that are being made, by the id of the workspace, and of the key."""
@@ -39,16 +50,20 @@ class Admission:
         finally:
             for _, owner, _ in caller.limits:
                 self._creating[owner].discard(container_id)
+                if not self._creating[owner]:
+                    del self._creating[owner]
 
     async def _check_containers(self, caller: Caller) -> None:
         for kind, owner, quotas in caller.limits:
             if (limit := quotas.containers) is None:
                 continue
             # Those being made are from before the rows are read: one that gets its row meanwhile is in both.
-            creating = set(self._creating[owner])
+            creating = set(self._creating.get(owner, ()))
             running = await self._records.running_of(owner)
-            if len(creating | running.keys()) >= limit:
-                raise self._no_container(kind, limit, running)
+            while len(creating | running.keys()) >= limit:
+                if not await self._give_way(owner, creating):
+                    raise self._no_container(kind, limit, running)
+                running = await self._records.running_of(owner)
 
     def _no_container(self, kind: str, limit: int, running: Running) -> QuotaExceeded:
         soonest = min((self._expiry.at(times) for times in running.values()), default=self._now())
@@ -83,3 +98,6 @@ class Admission:
             yield
         finally:
             self._executing.subtract(owners)
+            for owner in owners:
+                if not self._executing[owner]:
+                    del self._executing[owner]

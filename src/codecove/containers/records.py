@@ -41,7 +41,7 @@ class Taken:
 Running = dict[str, Times]
 """Containers that are running, by their ids."""
 
-_LOOK = select(ContainerRow.state, ContainerRow.created_at, ContainerRow.last_active_at).where(
+_LOOK = select(ContainerRow.state, ContainerRow.created_at, ContainerRow.last_active_at, ContainerRow.gives_way).where(
     ContainerRow.id == bindparam("container"),
     ContainerRow.workspace_id == bindparam("workspace"),
     ContainerRow.state != "deleted",
@@ -57,7 +57,9 @@ class Records:
         self.expiry = expiry
 
     @to_the_end
-    async def add(self, caller: Caller, container_id: str, reason: str, now: datetime) -> None:
+    async def add(
+        self, caller: Caller, container_id: str, reason: str, now: datetime, *, gives_way: bool = False
+    ) -> None:
         """A new container, running."""
         async with self._database.write() as session:
             session.add(
@@ -68,6 +70,7 @@ class Records:
                     state="running",
                     created_at=now,
                     last_active_at=now,
+                    gives_way=gives_way,
                 )
             )
             await session.flush()
@@ -82,7 +85,7 @@ class Records:
             return None
         asked = {"container": container_id, "workspace": caller.workspace_id}
 
-        def look(connection: Connection) -> tuple[Row[ContainerState, datetime, datetime] | None, frozenset[str]]:
+        def look(connection: Connection) -> tuple[Row[ContainerState, datetime, datetime, bool] | None, frozenset[str]]:
             row = connection.execute(_LOOK, asked).one_or_none()
             return row, frozenset(connection.scalars(_LOADED, asked))
 
@@ -96,6 +99,9 @@ class Records:
         if leased[container_id] == 1 and self.expiry.is_due(times, now):
             await self.end([container_id], "expired", self.expiry.reason(times), now)
             return Taken("expired", times, loaded, expired_now=True)
+        if row.gives_way:
+            stay = update(ContainerRow).where(ContainerRow.id == container_id).values(gives_way=False)
+            await self.write(lambda connection: connection.execute(stay))
         return Taken("running", replace(times, last_active_at=now), loaded)
 
     async def write(self, *changes: Change) -> None:
@@ -109,6 +115,28 @@ class Records:
             # In one order, so that two transactions never wait for each other.
             for container_id in sorted(container_ids):
                 await _end(session, container_id, state, reason, now)
+
+    @to_the_end
+    async def give_way(self, owner: str, spared: Collection[str], now: datetime) -> str | None:
+        """End the container of a batch that has been idle longest, of a workspace or a key. None: there is none.
+
+        Those in `spared` are in use.
+        """
+        candidates = (
+            select(ContainerRow.id)
+            .where(
+                or_(ContainerRow.workspace_id == owner, ContainerRow.key_id == owner),
+                ContainerRow.state == "running",
+                ContainerRow.gives_way,
+            )
+            .order_by(ContainerRow.last_active_at)
+        )
+        async with self._database.write() as session:
+            for container_id in await session.scalars(candidates):
+                if container_id not in spared:
+                    await _end(session, container_id, "expired", "it gave way to another one of its workspace", now)
+                    return container_id
+        return None
 
     @to_the_end
     async def expire_due(self, leased: Collection[str], now: datetime) -> list[str]:

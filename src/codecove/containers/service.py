@@ -79,15 +79,21 @@ class Containers:
 
     @asynccontextmanager
     async def lease(
-        self, caller: Caller, container_id: str | None, *, on_expired: OnExpired | None = None
+        self,
+        caller: Caller,
+        container_id: str | None,
+        *,
+        on_expired: OnExpired | None = None,
+        gives_way: bool = False,
     ) -> AsyncIterator[Lease]:
         """Hold the named container, or one that is made when it is first needed, for one request.
 
         Of one that has expired or failed, `on_expired` (else that of this object) says what becomes: a lease whose
         `container()` raises, a `NotFound` that says so, or a lease of a new container with a `notice`. Raises
-        `NotFound` if the caller's workspace never had one of that id, or has deleted it.
+        `NotFound` if the caller's workspace never had one of that id, or has deleted it. One that is made here with
+        `gives_way` ends, when nobody uses it, if a quota has no place for another; naming it later keeps it.
         """
-        lease = Lease(self._fleet, caller, None, None)
+        lease = Lease(self._fleet, caller, None, None, gives_way=gives_way)
         if container_id is not None:
             lease = await self._take(caller, container_id, on_expired or self._on_expired)
         try:

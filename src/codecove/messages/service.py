@@ -82,7 +82,7 @@ class Messages:
                     yield event
             return
         container_id = request.container_id or await self._container_of_calls(caller, resolved.messages, pending)
-        async with self._containers.lease(caller, container_id) as lease:
+        async with self._containers.lease(caller, container_id, gives_way=background) as lease:
             workshop = await self._workshop(request, declared, lease, resolved, caller, background=background)
             loop = self._loop(request, resolved, choice, headers, caller, workshop=workshop)
             async with aclosing(loop.events(pending)) as events:

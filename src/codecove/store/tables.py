@@ -6,7 +6,7 @@ Every row but a workspace's own belongs to one workspace, directly or through it
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, MetaData, String, TypeDecorator
+from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, MetaData, String, TypeDecorator, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from codecove.workspaces import Role
@@ -120,6 +120,8 @@ class ContainerRow(Table):
     """When it stopped running, in whatever way."""
     key_id: Mapped[str | None]
     """The key that it was made with; None: before keys were recorded."""
+    gives_way: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """It was made for a request of a batch, and nobody has named it since: it ends when its place is needed."""
 
 
 class ContainerEventRow(Table):

@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import structlog
 
@@ -24,6 +24,8 @@ from codecove.tools.results import CALL_NAMES, error_block, result_block
 _MAX_LISTED = 10_000
 _LOOK_SECONDS = 5.0
 """Between two attempts of a patient call to get room."""
+_LONGEST_SECONDS = 3600.0
+"""A quota that has room again only after that is not waited for."""
 
 log = structlog.get_logger(__name__)
 
@@ -137,14 +139,21 @@ class ToolSession:
                     async with self._turn():
                         content = await self._run(call, operation)
             except ToolFailure as failure:
-                if not (fresh and isinstance(failure.__cause__, HostFull)):
+                cause = failure.__cause__
+                if not fresh or not self._may_pass(cause):
                     return self._refused(tool, call, failure)
                 if monotonic() >= impatient:
-                    raise NoRoom(str(failure.__cause__)) from failure
+                    raise NoRoom(str(cause)) if isinstance(cause, HostFull) else cause from failure
             else:
                 return result_block(call.name, call.id, content)
             # Not within its turn: others may have what they need.
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _may_pass(self, cause: BaseException | None) -> TypeGuard[HostFull | RateLimited]:
+        """Whether a request of which nothing has run yet does better to wait, or to be sent again."""
+        if isinstance(cause, RateLimited):
+            return self._patience > 0 and cause.retry_after <= _LONGEST_SECONDS
+        return isinstance(cause, HostFull)
 
     def _refused(self, tool: Tool, call: Call, failure: ToolFailure) -> dict[str, Any]:
         # The notice only with a call that reached the container: without one there is nothing to tell of it.
