@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from codecove.sandbox.frames import Interpreter
 from codecove.sandbox.host import Execution
 from codecove.sandbox.local import LocalHost
 from codecove.sandbox.warm import suits
@@ -178,6 +179,56 @@ async def test_a_program_finds_what_it_finds_in_a_new_interpreter(shell: Shell, 
     assert warm.return_code == new.return_code
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def plain_shell(host: LocalHost) -> AsyncIterator[Shell]:
+    """A container in which no program has used the libraries."""
+    shell = Shell(host, await host.create(new_name()))
+    yield shell
+    await host.delete(shell.container.id)
+
+
+async def waits(shell: Shell) -> None:
+    """Returns when an interpreter without libraries waits for the next program."""
+    warmth = shell.container._warmth
+    assert warmth is not None
+    while True:
+        if not warmth.is_starting:
+            if warmth._waiting[Interpreter.PLAIN].is_on:
+                return
+            await shell.python("")
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("name", [name for name, code in SAME.items() if suits(["python3", "-c", code], {}, b"") == 1])
+async def test_a_program_finds_the_same_in_an_interpreter_that_has_only_waited(
+    plain_shell: Shell, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await waits(plain_shell)
+    warmth, cold = plain_shell.container._warmth, []
+    assert warmth is not None
+    original = warmth.used
+
+    def used(kind: Interpreter, **found: bool) -> None:
+        cold.append(found["cold"])
+        original(kind, **found)
+
+    monkeypatch.setattr(warmth, "used", used)
+    new, waiting = await both(plain_shell, "-c", SAME[name])
+    assert (waiting.stdout, waiting.stderr, waiting.return_code) == (new.stdout, new.stderr, new.return_code)
+    assert cold == [False]
+
+
+async def test_a_program_leaves_nothing_for_the_next_that_has_waited(plain_shell: Shell) -> None:
+    program = "import builtins, os, random; print(hasattr(builtins, 'x'), os.getpid(), hash('a'), random.random())"
+    program += "; builtins.x = 1"
+    seen = []
+    for _ in range(2):
+        await waits(plain_shell)
+        seen.append((await plain_shell.python(program)).stdout.head.split())
+    assert seen[0][0] == seen[1][0] == b"False"
+    assert all(one != other for one, other in zip(seen[0][1:], seen[1][1:], strict=True))
+
+
 async def test_a_script_finds_what_it_finds_in_a_new_interpreter(shell: Shell) -> None:
     script = """
 import sys, pickle, multiprocessing, local_module
@@ -285,25 +336,25 @@ async def test_it_comes_back_after_sleep(own_shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("argv", "env", "stdin", "expected"),
     [
-        (["python3", "-c", "import pandas"], {}, b"", True),
-        (["python3", "-c", "print(1)"], {}, b"", False),
-        (["python3", "-c", "exec(input())"], {}, b"import numpy as np", True),
-        (["python3"], {}, b"from matplotlib import pyplot", True),
-        (["python3", "-"], {}, b"print(1)", False),
-        (["python3", "x.py", "-v"], {}, b"", True),
-        (["python3", "-m", "pandas"], {}, b"", False),
-        (["python3", "-I", "-c", "import pandas"], {}, b"", False),
-        (["python", "-c", "import pandas"], {}, b"", False),
-        (["bash", "-c", "python3 -c 'import pandas'"], {}, b"", False),
-        (["python3", "-c", "import pandas"], {"OUTPUT_DIR": "/x", "TZ": "Asia/Tokyo"}, b"", True),
-        (["python3", "-c", "import pandas"], {"PYTHONHASHSEED": "0"}, b"", False),
-        (["python3", "-c", "import pandas"], {"LD_PRELOAD": "x.so"}, b"", False),
-        (["python3", "-c", "import pandas"], {"MPLBACKEND": "svg"}, b"", False),
-        (["python3", "-c", "import pandas"], {"MPLBACKEND": "Agg"}, b"", True),
-        (["python3", "-c", "import pandas"], {"HOME": "/tmp"}, b"", False),
+        (["python3", "-c", "import pandas"], {}, b"", Interpreter.WITH_LIBRARIES),
+        (["python3", "-c", "print(1)"], {}, b"", Interpreter.PLAIN),
+        (["python3", "-c", "exec(input())"], {}, b"import numpy as np", Interpreter.WITH_LIBRARIES),
+        (["python3"], {}, b"from matplotlib import pyplot", Interpreter.WITH_LIBRARIES),
+        (["python3", "-"], {}, b"print(1)", Interpreter.PLAIN),
+        (["python3", "x.py", "-v"], {}, b"", Interpreter.WITH_LIBRARIES),
+        (["python3", "-m", "pandas"], {}, b"", None),
+        (["python3", "-I", "-c", "import pandas"], {}, b"", None),
+        (["python", "-c", "import pandas"], {}, b"", None),
+        (["bash", "-c", "python3 -c 'import pandas'"], {}, b"", None),
+        (["python3", "-c", "import pandas"], {"OUTPUT_DIR": "/x", "TZ": "Asia/Tokyo"}, b"", Interpreter.WITH_LIBRARIES),
+        (["python3", "-c", "import pandas"], {"PYTHONHASHSEED": "0"}, b"", None),
+        (["python3", "-c", "import pandas"], {"LD_PRELOAD": "x.so"}, b"", None),
+        (["python3", "-c", "import pandas"], {"MPLBACKEND": "svg"}, b"", None),
+        (["python3", "-c", "import pandas"], {"MPLBACKEND": "Agg"}, b"", Interpreter.WITH_LIBRARIES),
+        (["python3", "-c", "import pandas"], {"HOME": "/tmp"}, b"", None),
     ],
 )
 async def test_only_programs_that_gain_by_it_are_run_warm(
-    argv: list[str], env: dict[str, str], stdin: bytes, expected: bool
+    argv: list[str], env: dict[str, str], stdin: bytes, expected: Interpreter | None
 ) -> None:
     assert suits(argv, env, stdin) is expected

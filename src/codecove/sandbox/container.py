@@ -112,7 +112,7 @@ class LocalContainer:
 
     @property
     def uses_libraries(self) -> bool:
-        """Whether a program has asked for a warm interpreter since it is awake."""
+        """Whether a program has asked for the libraries since it is awake."""
         return self._warmth is not None and self._warmth.was_used
 
     def host_processes(self) -> list[int]:
@@ -132,8 +132,8 @@ class LocalContainer:
         tail = self.limits.output_bytes // 2
         head = self.limits.output_bytes - tail
         program = self._program(argv, env, cwd)
-        warm = suits(argv, env, stdin)
-        payload = encode_spawn(program, head_limit=head, tail_limit=tail, has_stdin=bool(stdin), warm=warm)
+        waiting = suits(argv, env, stdin)
+        payload = encode_spawn(program, head_limit=head, tail_limit=tail, has_stdin=bool(stdin), waiting=waiting)
         async with self._turn, self._awake("execution") as agent:
             began = time.monotonic()
             with self._group_errors(agent):
@@ -145,8 +145,8 @@ class LocalContainer:
             finally:
                 self._seat.leave()
             self._background = end.background
-            if warm and self._warmth is not None:
-                self._warmth.used(cold=end.cold)
+            if waiting is not None and self._warmth is not None:
+                self._warmth.used(waiting, cold=end.cold)
             with self._group_errors(agent):
                 usage = self._meter.end()
             seconds = time.monotonic() - began
@@ -220,7 +220,7 @@ class LocalContainer:
     def awake(self, connection: AgentConnection, cause: str, *, background: bool = False, warm: bool = False) -> None:
         """It has booted or woken, perhaps with something that runs: calls go to this agent from now on."""
         self._connection = connection
-        self._warmth = Warmth(connection, on=warm)
+        self._warmth = Warmth(connection, on=warm, is_busy=lambda: self.state is State.BUSY)
         self._users = 0
         self._background = background
         self._fresh = True

@@ -25,6 +25,13 @@ _MAX_NAME = 255
 _MAX_ERROR = 4095
 
 
+class Interpreter(IntEnum):
+    """Those that wait to become a program."""
+
+    WITH_LIBRARIES = 0
+    PLAIN = 1
+
+
 class Request(IntEnum):
     """Types of frames to the agent."""
 
@@ -101,7 +108,7 @@ class Exit:
     background: bool
     """Whether processes of the user are still there."""
     cold: bool
-    """Whether a warm interpreter was asked for, and none was ready."""
+    """Whether an interpreter that waits was asked for, and none was ready."""
     dropped_stdout: int
     dropped_stderr: int
 
@@ -164,9 +171,17 @@ def encode_string(text: str) -> bytes:
     return raw + b"\0"
 
 
-def encode_spawn(program: Program, *, head_limit: int, tail_limit: int, has_stdin: bool, warm: bool) -> bytes:
-    """The payload of SPAWN. `warm`: in the warm interpreter, if one is ready."""
-    return struct.pack("<IIB", head_limit, tail_limit, has_stdin | warm << 1) + _encode_program(program)
+def encode_spawn(
+    program: Program, *, head_limit: int, tail_limit: int, has_stdin: bool, waiting: Interpreter | None
+) -> bytes:
+    """The payload of SPAWN. `waiting`: in this interpreter, if one is ready."""
+    flags = has_stdin | (0 if waiting is None else 2 << waiting)
+    return struct.pack("<IIB", head_limit, tail_limit, flags) + _encode_program(program)
+
+
+def encode_warm(interpreter: Interpreter, argv: Sequence[str], environment: Mapping[str, str]) -> bytes:
+    """The payload of WARM."""
+    return struct.pack("<B", interpreter) + encode_command(argv, environment)
 
 
 def encode_terminal(program: Program, *, room: int, rows: int, columns: int) -> bytes:
@@ -185,7 +200,7 @@ def _encode_program(program: Program) -> bytes:
 
 
 def encode_command(argv: Sequence[str], environment: Mapping[str, str]) -> bytes:
-    """The payload of WARM, and the end of those that start a program."""
+    """The end of the payloads that start a program."""
     parts = []
     for strings in (argv, [f"{name}={value}" for name, value in environment.items()]):
         parts.append(struct.pack("<I", len(strings)))

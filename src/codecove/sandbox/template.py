@@ -89,7 +89,7 @@ class Templates:
             connection = await site.boot(limits, rootfs=ground.rootfs, built=ground.built)
             try:
                 warmth = Warmth(connection, on=False)
-                await warmth.start()
+                await warmth.start_single()
                 if not warmth.is_on or not await connection.is_quiet():
                     raise SandboxError("the image has no warm interpreter")
                 digest = await site.checkpoint()

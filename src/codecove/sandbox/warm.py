@@ -1,12 +1,12 @@
-"""The warm interpreter of a container: which programs go to it, and when it is there.
+"""The interpreters of a container that wait to become a program: which programs go to them, and when they are there.
 
-Inside, `guest/warm.py` keeps a Python with the usual libraries loaded and a fork of it that waits to become a program.
+Inside it is `guest/warm.py` that waits: with the usual libraries loaded, or without.
 """
 
 import asyncio
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from codecove.sandbox.agent import AgentConnection
@@ -14,13 +14,15 @@ from codecove.sandbox.bundle import WARM_PATH
 from codecove.sandbox.environment import BASE_ENVIRONMENT
 from codecove.sandbox.errors import ContainerUnavailable, GuestFileError
 from codecove.sandbox.exchanges import FileExchange
-from codecove.sandbox.frames import Answer, Request, encode_command
+from codecove.sandbox.frames import Answer, Interpreter, Request, encode_warm
 
 _log = logging.getLogger(__name__)
 
 _START_SECONDS = 30.0
 _ATTEMPTS = 3
 """After so many failures in one container it is left cold: its image has no such libraries, or its memory is full."""
+_QUIET_SECONDS = 0.05
+"""A program that comes so soon after another one is not to share its processor with the start of an interpreter."""
 _INTERPRETER: Final = "python3"
 _USES_LIBRARIES: Final = re.compile(rb"\b(?:numpy|pandas|matplotlib|scipy|seaborn|sklearn|statsmodels)\b")
 _READ_AT_START: Final = re.compile(
@@ -32,90 +34,141 @@ _READ_AT_START: Final = re.compile(
 _ENVIRONMENT: Final = {**BASE_ENVIRONMENT, "HOME": "/nonexistent"}
 
 
-def suits(argv: Sequence[str], env: Mapping[str, str], stdin: bytes) -> bool:
-    """Whether a program is better run in the warm interpreter, and may be. `env` is what is added to the base.
-
-    One that uses none of the libraries starts as quickly in an interpreter of its own.
-    """
+def suits(argv: Sequence[str], env: Mapping[str, str], stdin: bytes) -> Interpreter | None:
+    """Which interpreter a program is better run in than in a new one. `env` is what is added to the base."""
     if argv[0] != _INTERPRETER:
-        return False
+        return None
     if any(_READ_AT_START.match(name) and BASE_ENVIRONMENT.get(name) != value for name, value in env.items()):
-        return False
+        return None
     match argv[1:]:
         case ["-c", code, *_]:
             sources = [code.encode(errors="surrogateescape"), stdin]
         case [] | ["-", *_]:
             sources = [stdin]
         case [script, *_] if script.endswith(".py") and not script.startswith("-"):
-            return True  # what is in it is not known here
+            return Interpreter.WITH_LIBRARIES  # what is in it is not known here
         case _:
-            return False
-    return any(_USES_LIBRARIES.search(source) for source in sources)
+            return None
+    uses_libraries = any(_USES_LIBRARIES.search(source) for source in sources)
+    return Interpreter.WITH_LIBRARIES if uses_libraries else Interpreter.PLAIN
 
 
 class Warmth:
-    """Of one agent."""
+    """Of one agent: its interpreters. `is_busy` says whether a program runs now."""
 
-    def __init__(self, agent: AgentConnection, *, on: bool) -> None:
-        self._agent = agent
-        self._on = on
-        self._used = False
-        self._failures = 0
-        self._start: asyncio.Task[None] | None = None
+    def __init__(self, agent: AgentConnection, *, on: bool, is_busy: Callable[[], bool] = lambda: False) -> None:
+        """`on`: there is one with the libraries from the start, which can be used once."""
+        self._waiting = {kind: _Waiting(agent, kind, is_busy) for kind in Interpreter}
+        self._libraries = self._waiting[Interpreter.WITH_LIBRARIES]
+        self._libraries.is_on = self._libraries.is_single = on
 
     @property
     def is_starting(self) -> bool:
-        """Whether it is on the way."""
+        """Whether one is on the way."""
+        return any(one.is_starting for one in self._waiting.values())
+
+    @property
+    def was_used(self) -> bool:
+        """Whether a program has asked for the libraries."""
+        return self._libraries.was_used
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is one with the libraries, as far as is known."""
+        return self._libraries.is_on
+
+    def used(self, kind: Interpreter, *, cold: bool) -> None:
+        """A program has asked for it, and found it or not."""
+        self._waiting[kind].used(cold=cold)
+
+    async def give_up_unused(self) -> None:
+        """End the one with the libraries if no program has asked for it. Raises `ContainerUnavailable`."""
+        if self._libraries.is_on and not self._libraries.was_used:
+            await self._libraries.end()
+
+    async def end(self) -> None:
+        """End them all, which gives their memory back. Raises `ContainerUnavailable`."""
+        for one in self._waiting.values():
+            await one.end()
+
+    async def stop_starting(self) -> None:
+        """Wait no longer for any."""
+        for one in self._waiting.values():
+            await one.stop_starting()
+
+    async def start_single(self) -> None:
+        """Returns when one with the libraries that can be used once is ready, or can't be.
+
+        Raises `ContainerUnavailable`.
+        """
+        self._libraries.is_single = True
+        await self._libraries.start("once")
+
+
+class _Waiting:
+    """One interpreter. Of the one with the libraries a fork waits, so that another one can follow."""
+
+    def __init__(self, agent: AgentConnection, kind: Interpreter, is_busy: Callable[[], bool]) -> None:
+        self._agent = agent
+        self._kind = kind
+        self._is_busy = is_busy
+        self._failures = 0
+        self._begun = False
+        self._start: asyncio.Task[None] | None = None
+        self.is_on = False
+        self.is_single = kind is Interpreter.PLAIN
+        self.was_used = False
+
+    @property
+    def is_starting(self) -> bool:
         return self._start is not None and not self._start.done()
 
     def used(self, *, cold: bool) -> None:
-        """A program has asked for it, and found it or not. If not, the next one will."""
-        self._used = True
-        if cold and not self.is_starting and self._failures < _ATTEMPTS:
-            self._start = asyncio.create_task(self._up(), name="start a warm interpreter")
-
-    async def give_up_unused(self) -> None:
-        """End it if no program has asked for it. Raises `ContainerUnavailable`."""
-        if self._on and not self._used:
-            await self.end()
+        self.was_used = True
+        if self.is_single or cold:
+            self.is_on = False
+        if self.is_on or self.is_starting or self._failures == _ATTEMPTS:
+            return
+        self.is_single = self._kind is Interpreter.PLAIN
+        self._start = asyncio.create_task(self._follow(), name=f"start an interpreter {self._kind.name.lower()}")
 
     async def end(self) -> None:
-        """End it, which gives its memory back. Raises `ContainerUnavailable`."""
-        self._on = False
         await self.stop_starting()
-        await self._agent.ask(Request.WARM, encode_command([], {}), FileExchange(_INTERPRETER, Answer.DONE))
+        if self.is_on or self._begun:
+            self.is_on = self._begun = False
+            await self._agent.ask(
+                Request.WARM, encode_warm(self._kind, [], {}), FileExchange(_INTERPRETER, Answer.DONE)
+            )
 
     async def stop_starting(self) -> None:
-        """Wait no longer for it."""
         if self._start is not None:
             self._start.cancel()
             await asyncio.wait([self._start])
 
-    async def start(self) -> None:
-        """Returns when it is ready, or can't be. Raises `ContainerUnavailable`."""
+    async def start(self, *mode: str) -> None:
         exchange = FileExchange(_INTERPRETER, Answer.DONE)
-        self._agent.send(Request.WARM, encode_command([_INTERPRETER, WARM_PATH], _ENVIRONMENT), exchange)
+        self._begun = True
+        payload = encode_warm(self._kind, [_INTERPRETER, WARM_PATH, *mode], _ENVIRONMENT)
+        self._agent.send(Request.WARM, payload, exchange)
         try:
             async with asyncio.timeout(_START_SECONDS):
                 await asyncio.shield(exchange.result)
-            self._on = True
+            self.is_on = True
         except (TimeoutError, GuestFileError) as error:
             self._failures += 1
-            _log.info("no warm interpreter: %s", error)
-            await self._agent.ask(Request.WARM, encode_command([], {}), FileExchange(_INTERPRETER, Answer.DONE))
+            _log.info("no interpreter %s: %s", self._kind.name.lower(), error)
+            await self._agent.ask(
+                Request.WARM, encode_warm(self._kind, [], {}), FileExchange(_INTERPRETER, Answer.DONE)
+            )
 
-    @property
-    def was_used(self) -> bool:
-        """Whether a program has asked for it."""
-        return self._used
-
-    @property
-    def is_on(self) -> bool:
-        """Whether there is one, as far as is known."""
-        return self._on
-
-    async def _up(self) -> None:
+    async def _follow(self) -> None:
         try:
-            await self.start()
+            if self._kind is Interpreter.PLAIN:
+                await asyncio.sleep(_QUIET_SECONDS)
+                while self._is_busy():  # noqa: ASYNC110 -- when it has ended it may begin again at once
+                    await asyncio.sleep(_QUIET_SECONDS)
+                await self.start("plain")
+            else:
+                await self.start()
         except ContainerUnavailable as error:
-            _log.info("no warm interpreter: %s", error)
+            _log.info("no interpreter %s: %s", self._kind.name.lower(), error)

@@ -86,7 +86,8 @@ int set_filter(void); /* for the calling process and all it starts; 0, or -1 and
 long milliseconds(void); /* of a clock that never goes back */
 void kill_tagged(gid_t tag);
 void signal_tagged(gid_t tag, int number);
-uint32_t count_user_processes(void); /* or those that are ending */
+bool user_has_processes(void);        /* or some that are ending */
+uint32_t count_user_processes(void); /* likewise */
 /* A fork bomb in the background fills the process limit to the brim and leaves the next execution neither processes nor
  * time. If the user's processes are nearly `limit`, most of them without this tag: kill all that do not have it. */
 void make_room(gid_t tag, uint32_t limit);
@@ -99,13 +100,13 @@ struct process kill_biggest_process(void); /* pid 0: the user has none */
 
 /* warm.c */
 void warm_up(uint32_t id, struct reader *);
-pid_t cool_down(void); /* ends the warm interpreter. What it was, 0 if there was none */
-/* Has the waiting fork become the program, the rest of a SPAWN's payload. Returns its pid, 0 if there is none. */
-pid_t hand_over(const struct reader *program, gid_t tag, const int stdio[3]);
+pid_t cool_down(void); /* ends every waiting interpreter. What one of them was, 0 if there was none */
+/* Has one that waits become the program, the rest of a SPAWN's payload. Returns its pid, 0 if there is none. */
+pid_t hand_over(int kind, const struct reader *program, gid_t tag, const int stdio[3]);
 bool is_warm(void);
 uint32_t warm_processes(void);
-int warm_socket(void); /* to be polled; -1: none */
-void warm_ready(void);
+size_t warm_poll(struct pollfd *); /* returns how many, at most INTERPRETERS */
+bool warm_ready(int fd); /* whether that was one of theirs */
 bool warm_reaped(pid_t); /* whether that was one of them */
 
 /* files.c */

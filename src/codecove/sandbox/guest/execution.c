@@ -105,8 +105,8 @@ static void finish_stream(struct stream *stream) {
 }
 
 bool has_user_processes(void) {
+    if (is_warm()) return current.running || user_has_processes();
     /* Every process the user has descends from a child of ours, as we are the first process. */
-    if (is_warm()) return current.running || count_user_processes() > 0;
     siginfo_t none = {0};
     return waitid(P_ALL, 0, &none, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
@@ -181,8 +181,10 @@ void spawn(uint32_t id, struct reader *rest) {
     open_stream(&current.out, &program.stdio[1], HEAD_STDOUT, head, tail);
     open_stream(&current.err, &program.stdio[2], HEAD_STDERR, head, tail);
     int failure;
-    current.pid = (flags & SPAWN_WARM) != 0 ? hand_over(&handed, program.tag, program.stdio) : 0;
-    current.cold = (flags & SPAWN_WARM) != 0 && current.pid == 0;
+    bool waits = (flags & (SPAWN_WARM | SPAWN_PLAIN)) != 0;
+    int kind = (flags & SPAWN_WARM) != 0 ? WITH_LIBRARIES : PLAIN;
+    current.pid = waits ? hand_over(kind, &handed, program.tag, program.stdio) : 0;
+    current.cold = waits && current.pid == 0;
     if (current.pid == 0) current.pid = start(&program, &failure);
     for (int i = 0; i < 3; i++) close(program.stdio[i]);
     free_program(&program);
@@ -241,8 +243,7 @@ void kill_biggest(uint32_t id) {
 }
 
 size_t execution_poll(struct pollfd *polled, size_t room) {
-    size_t count = 0;
-    if (warm_socket() >= 0) polled[count++] = (struct pollfd){warm_socket(), POLLIN, 0};
+    size_t count = warm_poll(polled);
     if (current.running) {
         if (current.out.fd >= 0) polled[count++] = (struct pollfd){current.out.fd, POLLIN, 0};
         if (current.err.fd >= 0) polled[count++] = (struct pollfd){current.err.fd, POLLIN, 0};
@@ -270,7 +271,6 @@ void execution_ready(const struct pollfd *polled, size_t count) {
         if (current.running && polled[i].fd == current.out.fd) pump(&current.out);
         else if (current.running && polled[i].fd == current.err.fd) pump(&current.err);
         else if (current.running && polled[i].fd == current.input) push_input();
-        else if (polled[i].fd == warm_socket()) warm_ready();
-        else drain_left_open(polled[i].fd);
+        else if (!warm_ready(polled[i].fd)) drain_left_open(polled[i].fd);
     }
 }

@@ -13,7 +13,7 @@
 
 #include "agent.h"
 
-enum { POLLED = 1 + TERMINALS + 4 + 256, LOOK_EVERY_MS = 500 };
+enum { POLLED = 1 + TERMINALS + 3 + INTERPRETERS + 256, LOOK_EVERY_MS = 500 };
 
 static void ignore(int number) { (void)number; }
 

@@ -38,8 +38,9 @@ enum {
     KILL = 3,
     /* Kill the user's biggest process. Answered by VICTIM. */
     KILL_BIGGEST = 4,
-    /* u32 count, count strings of argv, u32 count, count strings of the environment: start the warm interpreter.
-     * Without arguments: end it. Answered by DONE when a fork of it is ready, or it has ended; or by ERROR. */
+    /* u8 WITH_LIBRARIES or PLAIN, u32 count, count strings of argv, u32 count, count strings of the environment: start
+     * the interpreter of this kind that waits. Without arguments: end it. Answered by DONE when it is ready for a
+     * program, or has ended; or by ERROR. */
     WARM = 5,
     /* u32 room, u32 rows, u32 columns, and what SPAWN has from the address space on. A program on
      * a terminal of its own, beside executions and other terminals. Answered by DONE, TERMINAL_OUTPUT*, at most `room`
@@ -95,13 +96,21 @@ enum {
 
 enum {
     SPAWN_HAS_STDIN = 1,
-    SPAWN_WARM = 2, /* in the warm interpreter, if one is ready */
+    SPAWN_WARM = 2,  /* in the interpreter that has the libraries, if one is ready */
+    SPAWN_PLAIN = 4, /* in the one that has not, if one is ready */
+};
+
+/* The interpreters that wait. */
+enum {
+    WITH_LIBRARIES = 0,
+    PLAIN = 1,
+    INTERPRETERS = 2,
 };
 
 enum {
     EXIT_OUT_OF_MEMORY = 1, /* KILL_BIGGEST hit a process of this execution */
     EXIT_BACKGROUND = 2,    /* processes of the user are still there */
-    EXIT_COLD = 4,          /* SPAWN_WARM was asked for, and there was none */
+    EXIT_COLD = 4,          /* an interpreter that waits was asked for, and there was none */
 };
 
 #endif

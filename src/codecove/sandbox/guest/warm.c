@@ -1,5 +1,6 @@
-/* The warm interpreter: a Python with the usual libraries loaded (warm.py), and a fork of it that waits to become a
- * program. The agent hands it a program over a socket that no process of the user ever has. */
+/* Interpreters that wait to become a program (warm.py). The agent hands one a program over a socket that no process of
+ * the user ever has. There are two kinds: one with the usual libraries loaded, mostly a fork of another that stays, and
+ * one without, which takes less time to start and is there only to have been started before. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -18,48 +19,53 @@ enum {
     PATIENCE_MS = 500,    /* for a fork that is being made. To start anew takes longer when libraries are to be loaded */
 };
 enum { READY = 1, ENDED = 2 };
+enum { REAPING_TRIES = 100, REAPING_US = 200 };
 
 struct message {
     uint32_t kind, pid, status;
 };
 
-static struct {
-    pid_t parent, spare;
+static struct interpreter {
+    pid_t parent, spare; /* the same if it is used once */
     int socket;
     bool asked; /* the host waits for the first spare */
     uint32_t request;
-} warm;
+} interpreters[INTERPRETERS];
 
-static void answer(bool ready) {
-    if (!warm.asked) return;
-    warm.asked = false;
-    if (ready) send_frame(DONE, warm.request, NULL, 0);
-    else send_error(warm.request, ECHILD);
+#define EACH(it) struct interpreter *it = interpreters; it < interpreters + INTERPRETERS; it++
+
+static void answer(struct interpreter *it, bool ready) {
+    if (!it->asked) return;
+    it->asked = false;
+    if (ready) send_frame(DONE, it->request, NULL, 0);
+    else send_error(it->request, ECHILD);
 }
 
-/* Takes what the warm interpreter has said. */
-static void listen_to_it(void) {
+/* Takes what it has said. */
+static void listen_to(struct interpreter *it) {
     struct message message;
-    while (recv(warm.socket, &message, sizeof message, MSG_DONTWAIT) == sizeof message) {
+    while (recv(it->socket, &message, sizeof message, MSG_DONTWAIT) == sizeof message) {
         if (message.kind == READY) {
-            warm.spare = (pid_t)message.pid;
-            answer(true);
+            it->spare = (pid_t)message.pid;
+            answer(it, true);
         } else if (message.kind == ENDED) {
-            if (warm.spare == (pid_t)message.pid) warm.spare = 0;
+            if (it->spare == (pid_t)message.pid) it->spare = 0;
+            /* Its parent reaps it now. Until then it would pass for one that is left in the background. */
+            for (int tries = 0; tries < REAPING_TRIES && kill((pid_t)message.pid, 0) == 0; tries++) usleep(REAPING_US);
             ended((pid_t)message.pid, (int)message.status);
         }
     }
 }
 
-static void forget(void) {
-    if (warm.socket > 0) listen_to_it();
-    if (warm.spare > 0) kill(warm.spare, SIGKILL);
-    if (warm.socket > 0) close(warm.socket);
-    warm.parent = warm.socket = 0;
-    answer(false);
+static void forget(struct interpreter *it) {
+    if (it->socket > 0) listen_to(it);
+    if (it->spare > 0) kill(it->spare, SIGKILL);
+    if (it->socket > 0) close(it->socket);
+    it->parent = it->socket = 0;
+    answer(it, false);
 }
 
-static bool begin(char **argv, char **environment) {
+static bool begin(struct interpreter *it, char **argv, char **environment) {
     int ends[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) give_up("socketpair");
     struct program program = {
@@ -72,51 +78,56 @@ static bool begin(char **argv, char **environment) {
         close(ends[0]);
         return false;
     }
-    warm.parent = pid;
-    warm.socket = ends[0];
+    it->parent = pid;
+    it->socket = ends[0];
     return true;
 }
 
-pid_t cool_down(void) {
-    pid_t parent = warm.parent;
+static pid_t cool(struct interpreter *it) {
+    pid_t parent = it->parent;
     if (parent == 0) return 0;
     kill(parent, SIGKILL);
     waitpid(parent, NULL, 0);
-    pid_t spare = warm.spare;
-    forget();
+    pid_t spare = it->spare == parent ? 0 : it->spare;
+    it->spare = spare;
+    forget(it);
     if (spare > 0) waitpid(spare, NULL, 0); /* it is ours since its parent is gone */
-    warm.spare = 0;
+    it->spare = 0;
     return parent;
 }
 
+pid_t cool_down(void) {
+    pid_t ended = 0;
+    for (EACH(it)) {
+        pid_t pid = cool(it);
+        if (ended == 0) ended = pid;
+    }
+    return ended;
+}
+
 void warm_up(uint32_t id, struct reader *rest) {
+    uint8_t kind = take_u8(rest);
+    if (kind >= INTERPRETERS) give_up("unknown interpreter");
+    struct interpreter *it = interpreters + kind;
     char **argv = take_strings(rest), **environment = take_strings(rest);
-    answer(false); /* to a request that the host no longer waits for */
-    warm.asked = true;
-    warm.request = id;
+    answer(it, false); /* to a request that the host no longer waits for */
+    it->asked = true;
+    it->request = id;
     if (argv[0] == NULL) {
-        warm.asked = false;
-        cool_down();
+        it->asked = false;
+        cool(it);
         send_frame(DONE, id, NULL, 0);
-    } else if (warm.parent > 0) {
-        if (warm.spare > 0) answer(true);
-    } else if (!begin(argv, environment)) {
-        answer(false);
+    } else if (it->parent > 0) {
+        if (it->spare > 0) answer(it, true);
+    } else if (!begin(it, argv, environment)) {
+        answer(it, false);
     }
     free(argv);
     free(environment);
 }
 
-pid_t hand_over(const struct reader *program, gid_t tag, const int stdio[3]) {
-    long since = milliseconds(), left = PATIENCE_MS;
-    while (warm.parent > 0 && warm.spare == 0 && !warm.asked && left > 0) {
-        struct pollfd polled = {warm.socket, POLLIN, 0};
-        if (poll(&polled, 1, (int)left) > 0 && (polled.revents & POLLIN) == 0) break; /* it is gone */
-        listen_to_it();
-        left = PATIENCE_MS - (milliseconds() - since);
-    }
-    if (warm.spare == 0) return 0;
-    struct message header = {(uint32_t)warm.spare, (uint32_t)tag, 0};
+static bool is_given(struct interpreter *it, const struct reader *program, gid_t tag, const int stdio[3]) {
+    struct message header = {(uint32_t)it->spare, (uint32_t)tag, 0};
     struct iovec parts[2] = {
         {&header, sizeof header}, {(void *)program->at, (size_t)(program->end - program->at)}};
     union {
@@ -130,23 +141,63 @@ pid_t hand_over(const struct reader *program, gid_t tag, const int stdio[3]) {
     rights->cmsg_type = SCM_RIGHTS;
     rights->cmsg_len = CMSG_LEN(3 * sizeof(int));
     memcpy(CMSG_DATA(rights), stdio, 3 * sizeof(int));
-    if (parts[1].iov_len > MAX_HANDED || sendmsg(warm.socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return 0;
-    pid_t pid = warm.spare;
-    warm.spare = 0;
+    return parts[1].iov_len <= MAX_HANDED && sendmsg(it->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+pid_t hand_over(int kind, const struct reader *program, gid_t tag, const int stdio[3]) {
+    struct interpreter *it = interpreters + kind;
+    long since = milliseconds(), left = PATIENCE_MS;
+    while (it->parent > 0 && it->spare == 0 && !it->asked && left > 0) {
+        struct pollfd polled = {it->socket, POLLIN, 0};
+        if (poll(&polled, 1, (int)left) > 0 && (polled.revents & POLLIN) == 0) break; /* it is gone */
+        listen_to(it);
+        left = PATIENCE_MS - (milliseconds() - since);
+    }
+    pid_t pid = it->spare;
+    if (pid == 0 || !is_given(it, program, tag, stdio)) return 0;
+    it->spare = 0;
+    if (pid == it->parent) { /* from now on a child like any other */
+        close(it->socket);
+        it->parent = it->socket = 0;
+    }
     return pid;
 }
 
-bool is_warm(void) { return warm.parent > 0; }
+bool is_warm(void) { return warm_processes() > 0; }
 
-uint32_t warm_processes(void) { return (warm.parent > 0) + (warm.spare > 0); }
+uint32_t warm_processes(void) {
+    uint32_t count = 0;
+    for (EACH(it)) count += (it->parent > 0) + (it->spare > 0 && it->spare != it->parent);
+    return count;
+}
 
-int warm_socket(void) { return warm.parent > 0 ? warm.socket : -1; }
+size_t warm_poll(struct pollfd *polled) {
+    size_t count = 0;
+    for (EACH(it))
+        if (it->parent > 0) polled[count++] = (struct pollfd){it->socket, POLLIN, 0};
+    return count;
+}
 
-void warm_ready(void) { listen_to_it(); }
+bool warm_ready(int fd) {
+    for (EACH(it)) {
+        if (it->parent == 0 || it->socket != fd) continue;
+        listen_to(it);
+        return true;
+    }
+    return false;
+}
 
 bool warm_reaped(pid_t pid) {
-    if (pid == warm.parent) forget();
-    else if (pid == warm.spare) warm.spare = 0;
-    else return false;
-    return true;
+    for (EACH(it)) {
+        if (pid == it->parent) {
+            if (it->spare == pid) it->spare = 0;
+            forget(it);
+            return true;
+        }
+        if (pid == it->spare) {
+            it->spare = 0;
+            return true;
+        }
+    }
+    return false;
 }

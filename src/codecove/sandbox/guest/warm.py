@@ -1,6 +1,10 @@
-"""The warm interpreter, inside the container: a Python with the usual libraries loaded, and a fork of it that waits.
+"""An interpreter that waits to become a program, inside the container.
 
-Started by the agent as root with a socket at descriptor 3. Standard library only. A fork says READY, gets a program
+    warm.py             with the usual libraries loaded, and a fork of it that waits; another one after each program
+    warm.py once        the same without a fork: it waits itself
+    warm.py plain       without libraries; it waits itself
+
+Started by the agent as root with a socket at descriptor 3. Standard library only. What waits says READY, gets a program
 from the agent with its standard streams, takes on the user, the limits and the surroundings that a started process
 would have, and runs it. What it can't do exactly like a new interpreter it leaves to one: by `exec`, in its own place.
 
@@ -55,6 +59,7 @@ except ImportError:
     pass
 """
 
+mode = sys.argv[1] if len(sys.argv) > 1 else "fork"
 libc = ctypes.CDLL(None, use_errno=True)
 python = ctypes.pythonapi
 
@@ -129,7 +134,8 @@ def wait_for_program(agent: socket.socket) -> tuple[Program, list[int]]:
 
 def take_place(program: Program, fds: list[int]) -> None:
     """Become what the agent would have started (start.c)."""
-    os.setsid()
+    if os.getsid(0) != os.getpid():  # a fork is not yet at the head of a session
+        os.setsid()
     for number, fd in enumerate(fds):
         os.dup2(fd, number)
     os.closerange(3, max(fds) + 1)
@@ -209,9 +215,19 @@ def rehearse(loaded: Loaded) -> None:
     first written to, and under gVisor that takes long."""
     begin_anew(loaded, Program(0, 0, 0, b"/", [], dict(os.environ)))
     is_plain(loaded, ["python3", "-c", ""])
-    exec(compile(REHEARSAL, "", "exec", dont_inherit=True), {})  # noqa: S102
+    rehearsal = b"print()" if mode == "plain" else REHEARSAL
+    exec(compile(rehearsal, "", "exec", dont_inherit=True), {})  # noqa: S102
     flush()
     loaded.hide()
+
+
+def become_program(loaded: Loaded, agent: socket.socket) -> Program:
+    """Wait for one."""
+    program, fds = wait_for_program(agent)
+    agent.close()
+    take_place(program, fds)
+    begin_anew(loaded, program)
+    return program
 
 
 def serve(loaded: Loaded, agent: socket.socket) -> Program:
@@ -227,11 +243,7 @@ def serve(loaded: Loaded, agent: socket.socket) -> Program:
         if pid == 0:
             libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # gVisor forgets it
             rehearse(loaded)
-            program, fds = wait_for_program(agent)
-            agent.close()
-            take_place(program, fds)
-            begin_anew(loaded, program)
-            return program
+            return become_program(loaded, agent)
         end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert end is not None  # noqa: S101
         status = end.si_status << 8 if end.si_code == os.CLD_EXITED else end.si_status
@@ -246,16 +258,18 @@ def prepare() -> tuple[Loaded, socket.socket]:
     os.environ["HOME"] = HOME  # not before: the interpreter reads start-up files there
     sys.path[0] = ""
     loaded = Loaded()
-    loaded.load(LIBRARIES)
-    if not any(name.partition(".")[0] in sys.modules for name in LIBRARIES):
-        sys.exit(1)
+    if mode != "plain":
+        loaded.load(LIBRARIES)
+        if not any(name.partition(".")[0] in sys.modules for name in LIBRARIES):
+            sys.exit(1)
     agent = socket.socket(fileno=3)
     agent.set_inheritable(False)
     loaded.hide()
     sys.meta_path.insert(0, loaded)
     rehearse(loaded)
     gc.collect()
-    gc.freeze()
+    if mode != "plain":
+        gc.freeze()
     return loaded, agent
 
 
@@ -352,7 +366,7 @@ def end(status: int) -> None:
 
 
 loaded, agent = prepare()
-program = serve(loaded, agent)
+program = serve(loaded, agent) if mode == "fork" else become_program(loaded, agent)
 if not is_plain(loaded, program.argv):
     os.execvpe(program.argv[0], program.argv, program.environment)  # noqa: S606
 loaded.hide()
