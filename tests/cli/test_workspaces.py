@@ -1,27 +1,31 @@
 """What `cove workspaces` takes and shows of limits."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from tests.cli.cove import invoke
 
 
-@pytest.fixture
-def data_dir(tmp_path: Path) -> str:
-    assert invoke("workspaces", "create", "lab", "--memory", "256MiB", "--data-dir", str(tmp_path)).exit_code == 0
-    return str(tmp_path)
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """With a workspace that has a limit, and one without."""
+    directory = str(tmp_path_factory.mktemp("workspaces"))
+    assert invoke("workspaces", "create", "lab", "--memory", "256MiB", "--data-dir", directory).exit_code == 0
+    assert invoke("workspaces", "create", "office", "--data-dir", directory).exit_code == 0
+    return directory
 
 
 def test_limits_of_containers_are_set_shown_and_unset(data_dir: str) -> None:
-    set_ = ["workspaces", "set", "lab", "--data-dir", data_dir]
+    set_ = ["workspaces", "set", "office", "--data-dir", data_dir]
+    assert invoke(*set_, "--memory", "128MiB").exit_code == 0
     shown = invoke(*set_, "--cpus", "0.5", "--execution-timeout", "20", "--containers", "3")
-    assert "memory 256.0MiB, cpus 0.5, execution timeout 20.0" in shown.stdout
+    assert "memory 128.0MiB, cpus 0.5, execution timeout 20.0" in shown.stdout
     assert invoke(*set_, "--memory", "default", "--execution-timeout", "default").exit_code == 0
-    for command in (["show", "lab"], ["list"]):
-        assert "cpus 0.5" in invoke("workspaces", *command, "--data-dir", data_dir).stdout
-        assert "256" not in invoke("workspaces", *command, "--data-dir", data_dir).stdout
+    for command in (["show", "office"], ["list"]):
+        listed = invoke("workspaces", *command, "--data-dir", data_dir).stdout
+        assert "cpus 0.5" in listed
+        assert "128" not in listed
     acts = [json.loads(line) for line in invoke("audit", "--json", "--data-dir", data_dir).stdout.splitlines()]
     last = next(act for act in acts if act["action"] == "workspace.set" and act["memory_bytes"] is None)
     assert (last["cpus"], last["containers"]) == (0.5, 3)
