@@ -183,25 +183,68 @@ def test_only_an_admin_sees_all_workspaces(site: tuple[Path, str]) -> None:
     assert '"totals"' in cove("usage", "--json", settings=settings).stdout
 
 
-@pytest.mark.parametrize(
-    ("params", "field"),
-    [
-        ({"group_by": "hour"}, "group_by"),
-        ({"starting_at": "soon"}, "starting_at"),
-        ({"starting_at": "9999-12-31"}, "starting_at"),
-        ({"starting_at": "2026-02-02", "ending_at": "2026-02-01"}, "ending_at"),
-        ({"limit": "0"}, "limit"),
-        ({"page": "x"}, "page"),
-        ({"format": "xml"}, "format"),
-        ({"workspace": "default"}, "workspace"),
-    ],
-)
-def test_a_wrong_query_is_refused_with_its_field(site: tuple[Path, str], params: Json, field: str) -> None:
+WRONG: list[tuple[Json, str]] = [
+    ({"starting_at": "soon"}, "starting_at"),
+    ({"starting_at": "2026-02-30"}, "starting_at"),
+    ({"starting_at": ""}, "starting_at"),
+    ({"starting_at": "9999-12-31"}, "starting_at"),
+    ({"starting_at": "0001-01-01T00:00:00+23:59"}, "starting_at"),
+    ({"ending_at": "1e9"}, "ending_at"),
+    ({"starting_at": "2026-02-02", "ending_at": "2026-02-01"}, "ending_at"),
+    ({"limit": "0"}, "limit"),
+    ({"limit": "-1"}, "limit"),
+    ({"limit": "1001"}, "limit"),
+    ({"limit": "9" * 400}, "limit"),
+    ({"limit": "ten"}, "limit"),
+    ({"page": "x"}, "page"),
+    ({"page": "WzEsMl0"}, "page"),
+    ({"page": "A" * 5000}, "page"),
+    ({"format": "xml"}, "format"),
+    ({"workspace": "default"}, "workspace"),
+    ({"from": "2026-01-01"}, "from"),
+    ({"order_by": "seconds"}, "order_by"),
+]
+
+
+@pytest.mark.parametrize("path", ["/v1/usage", "/v1/usage/executions", "/v1/usage/sessions"])
+def test_a_wrong_query_is_refused_with_its_field(site: tuple[Path, str], path: str) -> None:
     data_dir, url = site
+    grouping = [({"group_by": "hour"}, "group_by"), ({"group_by": "day,cost"}, "group_by")]
+    if path != "/v1/usage":
+        grouping = [({"group_by": "day"}, "group_by")]
     with http(url, key(data_dir)) as caller:
-        answer = caller.get("/v1/usage", params=params)
-        assert answer.status_code == 400
-        assert answer.json()["error"]["message"].startswith(f"{field}:")
+        for params, field in WRONG + grouping:
+            answer = caller.get(path, params=params)
+            assert answer.status_code == 400, (params, answer.text)
+            assert answer.json()["error"]["type"] == "invalid_request_error"
+            message = answer.json()["error"]["message"]
+            assert message.startswith(f"{field}:"), message
+            assert len(message) < 400
+        for header, status in (({"x-api-key": "wrong"}, 401), ({"x-cove-workspace": "default"}, 403)):
+            assert caller.get(path, headers=header).status_code == status
+    with http(url, key(data_dir, "--role", "admin")) as operator:
+        answer = operator.get(path, headers={"x-cove-workspace": "nowhere"})
+        assert (answer.status_code, "nowhere" in answer.text) == (404, True)
+
+
+def test_a_mistake_in_the_command_is_a_line_that_names_it(site: tuple[Path, str]) -> None:
+    data_dir, url = site
+    settings = {"COVE_URL": url, "COVE_API_KEY": key(data_dir)}
+    for arguments, told in (
+        (("--since", "yesterday"), "starting_at"),
+        (("--until", "2020-01-01"), "ending_at"),
+        (("--by", "day,price"), "'price' is none of"),
+        (("--all",), "workspace"),
+    ):
+        done = cove("usage", *arguments, settings=settings)
+        assert (done.returncode, told in done.stderr) == (1, True), done.stderr
+        assert "Traceback" not in done.stderr
+    done = cove("usage", settings={**settings, "COVE_API_KEY": "wrong"})
+    assert done.returncode == 1
+    assert "key" in done.stderr
+    for name in ("x" * 3000, "", "a\nb"):
+        refused = invoke("keys", "create", name, "--data-dir", str(data_dir))
+        assert (refused.exit_code, "name: 1 to 200 printable" in refused.stderr) == (1, True), refused.stderr
 
 
 def test_a_server_killed_in_mid_execution_leaves_an_interrupted_row_and_sums_that_are_right(

@@ -23,10 +23,12 @@ from codecove.workspaces import Caller
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
+_NAMES = frozenset({"starting_at", "ending_at", "workspace", "limit", "page", "format"})
 
 
 async def _report(request: Request) -> Response:
     caller = await authorise(request)
+    _check_names(request, _NAMES | {"group_by", "group_by[]"})
     span, dimensions = _span(request, caller), _dimensions(request)
     limit, page = _limit(request), request.query_params.get("page")
     report = await services(request).usage.reports.make(span, dimensions)
@@ -37,6 +39,7 @@ async def _report(request: Request) -> Response:
 
 async def _rows(request: Request, what: What) -> Response:
     caller = await authorise(request)
+    _check_names(request, _NAMES)
     export, span = services(request).usage.rows, _span(request, caller)
     limit, page = _limit(request), request.query_params.get("page")
     if _format(request, "jsonl", "application/x-ndjson", "application/jsonl") == "jsonl":
@@ -48,6 +51,13 @@ async def _rows(request: Request, what: What) -> Response:
 async def _lines(rows: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
     async for row in rows:
         yield encode_json(row) + b"\n"
+
+
+def _check_names(request: Request, known: frozenset[str]) -> None:
+    """One that is misspelt would be answered with figures of another time."""
+    for name in request.query_params:
+        if name not in known:
+            raise InvalidRequest(f"{name[:100]}: there is no such parameter; there are {', '.join(sorted(known))}")
 
 
 def _span(request: Request, caller: Caller) -> Span:

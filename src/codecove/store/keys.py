@@ -15,13 +15,15 @@ from itertools import chain, islice
 from sqlalchemy import bindparam, select
 
 from codecove import clock, ids
-from codecove.errors import NotFound, Unauthenticated
+from codecove.errors import InvalidRequest, NotFound, Unauthenticated
 from codecove.store.audit import note
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
 from codecove.store.quotas import container_limit_columns, put_quotas, quota_columns, quotas_of
 from codecove.store.tables import KeyRow, WorkspaceRow
 from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller, ContainerLimits, Quotas, Role
+
+_MAX_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,12 @@ class Keys:
         role: Role = "user",
         quotas: Quotas = Quotas(),  # noqa: B008 -- it can't be changed
     ) -> tuple[str, Key]:
-        """Make a key for a workspace that exists. Returns the secret, which can't be had again, and the key."""
+        """Make a key for a workspace that exists. Returns the secret, which can't be had again, and the key.
+
+        Raises `InvalidRequest` for a name that can't be one.
+        """
+        if not 1 <= len(name) <= _MAX_NAME or not name.isprintable():
+            raise InvalidRequest(f"name: 1 to {_MAX_NAME} printable characters")
         secret = f"cove-{secrets.token_urlsafe(32)}"
         row = _new_row(name, secret, workspace_id=workspace_id, role=role)
         put_quotas(quotas, row)
