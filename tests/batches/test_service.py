@@ -274,6 +274,17 @@ async def test_lists_have_every_batch_once_in_both_generations(site: Site) -> No
             await site.until(batches, batch_id, done=0)
 
 
+async def test_no_variable_of_another_program_changes_where_the_queue_is(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.model.free.set()
+    for name, value in (("PGHOSTADDR", "127.0.0.9"), ("PGSERVICE", "other"), ("PGOPTIONS", "-c nonsense=1")):
+        monkeypatch.setenv(name, value)
+    async with site.running() as batches:
+        batch = await site.create(batches, 1)
+        await site.until(batches, batch.id, done=1)
+
+
 async def test_batches_take_room_in_the_storage_of_their_workspace_until_they_go(site: Site) -> None:
     async def stored() -> int:
         return (await Workspaces(site.database).get("default")).stored_bytes

@@ -7,6 +7,7 @@ DBOS exists once in a process, and so may this.
 
 import asyncio
 import logging
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -132,6 +133,9 @@ class DurableQueue:
             connection.close()
             config["system_database_url"] = f"sqlite:///{self._file}"
         else:
+            # libpq would take from them what the URL leaves out, another server's address too. Nothing here reads them.
+            for name in [name for name in os.environ if name.startswith("PG")]:
+                del os.environ[name]
             url = self._address.blocking()
             config["system_database_url"] = url.render_as_string(hide_password=False)
             self._engine = create_engine(url, pool_size=_CONNECTIONS, max_overflow=0)
