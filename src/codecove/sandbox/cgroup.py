@@ -169,7 +169,9 @@ class Cgroup:
 
     def has_been_killed(self) -> bool:
         """Whether a SIGKILL waits for one of its processes: under version 1 a frozen one dies when it is thawed."""
-        return any(_is_killed(pid) for pid in self.processes())
+        with contextlib.suppress(FileNotFoundError):
+            return any(_is_killed(int(pid)) for pid in self._read("freezer", "cgroup.procs").split())
+        return False
 
     def entrances(self) -> list[Path]:
         """The files that a process writes its pid to, to get in."""
@@ -231,11 +233,11 @@ class Cgroup:
             self._write("freezer", "freezer.state", "FROZEN" if frozen else "THAWED")
 
     def _threads(self) -> set[int]:
-        found: set[int] = set()
-        for pid in self.processes():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                found.update(int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir())
-        return found
+        """None if it does not exist."""
+        with contextlib.suppress(FileNotFoundError):
+            file = "cgroup.threads" if self._hierarchies.unified else "tasks"
+            return {int(thread) for thread in self._read("cpu", file).split()}
+        return set()
 
     def _path(self, controller: str, file: str) -> Path:
         return self._below(_ROOT if self._hierarchies.unified else _ROOT / controller) / file

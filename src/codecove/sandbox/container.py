@@ -18,11 +18,10 @@ from collections.abc import (
 from codecove.sandbox import guestfiles, memory
 from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.cgroup import Cgroup
-from codecove.sandbox.environment import BASE_ENVIRONMENT
 from codecove.sandbox.errors import ContainerLost, ContainerUnavailable
 from codecove.sandbox.exchanges import ExecutionExchange
-from codecove.sandbox.executing import execute, result
-from codecove.sandbox.frames import Program, encode_spawn
+from codecove.sandbox.executing import execute, program, result
+from codecove.sandbox.frames import encode_spawn
 from codecove.sandbox.host import WORKING_DIRECTORY, Execution, FileStat, Listing
 from codecove.sandbox.lifecycle import Lifecycle, State, Transition
 from codecove.sandbox.limits import Limits
@@ -131,9 +130,9 @@ class LocalContainer:
         """See `host.Container`. Raises `ValueError` for a NUL in `argv`, and for more than 1 MiB of arguments."""
         tail = self.limits.output_bytes // 2
         head = self.limits.output_bytes - tail
-        program = self._program(argv, env, cwd)
+        started = program(self.limits, argv, env, cwd)
         waiting = suits(argv, env, stdin)
-        payload = encode_spawn(program, head_limit=head, tail_limit=tail, has_stdin=bool(stdin), waiting=waiting)
+        payload = encode_spawn(started, head_limit=head, tail_limit=tail, has_stdin=bool(stdin), waiting=waiting)
         async with self._turn, self._awake("execution") as agent:
             began = time.monotonic()
             with self._group_errors(agent):
@@ -158,23 +157,14 @@ class LocalContainer:
         self, argv: Sequence[str], *, env: Mapping[str, str], rows: int, columns: int
     ) -> AsyncIterator[LocalTerminal]:
         """See `host.Container`."""
-        program = self._program(argv, env, WORKING_DIRECTORY)
+        started = program(self.limits, argv, env, WORKING_DIRECTORY)
         async with self._awake("terminal") as agent:
             exchange = TerminalExchange()
             try:
-                async with opened(agent, program, exchange, rows=rows, columns=columns) as terminal:
+                async with opened(agent, started, exchange, rows=rows, columns=columns) as terminal:
                     yield terminal
             finally:
                 self._background = exchange.left_background
-
-    def _program(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> Program:
-        return Program(
-            argv=argv,
-            environment={**BASE_ENVIRONMENT, **env},
-            cwd=cwd,
-            address_space=memory.address_space(self.limits.memory_bytes),
-            processes=self.limits.processes,
-        )
 
     async def stat(self, path: str, *, follow: bool = True) -> FileStat:
         """See `host.Container`."""
@@ -272,6 +262,7 @@ class LocalContainer:
         self._lifecycle.go(state, cause, time.monotonic())
 
     def _moved(self, before: State, now: Transition) -> None:
+        self._seat.note(awake=now.state in (State.IDLE, State.BUSY))
         self._observer.moved(self.id, before, now)
 
     def _begin_attending(self) -> None:
@@ -382,14 +373,24 @@ class LocalContainer:
 
     async def _pause(self) -> None:
         """Until it is to be looked at again: where no program runs, nothing grows."""
-        if self.state is State.IDLE and not self._background:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.last.at + self._freezing.after - time.monotonic()):
+        if self.state is State.IDLE and not self._background and not self._is_starting:
+            try:
+                async with asyncio.timeout(self.last.at + self._patience - time.monotonic()):
                     await self._in_use.wait()
+            except TimeoutError:
+                return
         await asyncio.sleep(memory.INTERVAL)
 
     @property
+    def _is_starting(self) -> bool:
+        return self._warmth is not None and self._warmth.is_starting
+
+    @property
+    def _patience(self) -> float:
+        return self._freezing.patience(background=self._background, crowded=self._seat.is_crowded)
+
+    @property
     def _is_due_to_freeze(self) -> bool:
-        if self.state is not State.IDLE or (self._warmth is not None and self._warmth.is_starting):
+        if self.state is not State.IDLE or self._is_starting:
             return False
-        return self._freezing.is_due(time.monotonic() - self.last.at, background=self._background)
+        return time.monotonic() - self.last.at >= self._patience

@@ -2,16 +2,31 @@
 
 import asyncio
 import os
+from collections.abc import Mapping, Sequence
 
+from codecove.sandbox import memory
 from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.commands import uncancelled
+from codecove.sandbox.environment import BASE_ENVIRONMENT
 from codecove.sandbox.exchanges import Exchange, ExecutionExchange, chunks
-from codecove.sandbox.frames import Exit, Request
+from codecove.sandbox.frames import Exit, Program, Request
 from codecove.sandbox.host import Execution
+from codecove.sandbox.limits import Limits
 from codecove.sandbox.metering import Usage
 
 _STOP_SECONDS = 5.0
 """An agent that has not killed an execution's processes by then has lost control: the container goes."""
+
+
+def program(limits: Limits, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> Program:
+    """What the agent is to start in a container with these limits; `env` is added to the base."""
+    return Program(
+        argv=argv,
+        environment={**BASE_ENVIRONMENT, **env},
+        cwd=cwd,
+        address_space=memory.address_space(limits.memory_bytes),
+        processes=limits.processes,
+    )
 
 
 async def execute(

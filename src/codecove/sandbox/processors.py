@@ -69,6 +69,8 @@ class Processors:
         """`available`: none if it does not matter where programs run."""
         self.available = available
         self._used = Counter(dict.fromkeys(sorted(available), 0))
+        self.awake: set[Seat] = set()
+        """Of the containers that are neither frozen nor asleep."""
         self.moved_at = 0.0
         """When one was last exchanged for a better one, after which older looks are worth nothing."""
 
@@ -112,6 +114,18 @@ class Seat:
         self._bound: int | None = None
         self._taken = False
         self._last: Look | None = None
+
+    def note(self, *, awake: bool) -> None:
+        """Whether the container is neither frozen nor asleep now."""
+        if awake:
+            self._processors.awake.add(self)
+        else:
+            self._processors.awake.discard(self)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more containers are awake than there are processors, where that matters."""
+        return self._processors.is_choice and len(self._processors.awake) > len(self._processors.available)
 
     def settle(self) -> None:
         """It has booted or woken, bound to whatever its start was bound to."""

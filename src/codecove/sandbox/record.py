@@ -43,15 +43,17 @@ class Record:
     """If its sandbox died: the last lines that the runtime wrote. For the operator."""
 
 
-def write(directory: Path, record: Record) -> None:
-    """Replace the record; on the disk when this returns. Raises `OSError`."""
+def write(directory: Path, record: Record, *, sync: bool = True) -> None:
+    """Replace the record; on the disk when this returns, unless it may `sync` later. Raises `OSError`."""
     made = directory / f".{NAME}"
     with made.open("w") as file:
         json.dump(dataclasses.asdict(record), file)
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
     made.rename(directory / NAME)
-    _sync(directory)
+    if sync:
+        _sync(directory)
 
 
 def read(directory: Path) -> Record | None:

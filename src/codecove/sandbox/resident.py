@@ -81,7 +81,8 @@ class Resident:
         The caller holds `lock`. Raises `OSError`.
         """
         self.container.adopt(container_id)
-        await self._write(replace(self._record, container_id=container_id))
+        # Not waiting for the disk: a machine that fails now takes with it what else was just written there.
+        await self._write(replace(self._record, container_id=container_id), sync=False)
 
     async def sleep(self, cause: str, *, processes: bool) -> bool:
         """End all of it but its files, and if `processes`, keep those too if that is possible.
@@ -252,8 +253,8 @@ class Resident:
             self._record = replace(kept, checkpoint=None, without=f"its record could not be written: {error.strerror}")
             await self._site.drop_checkpoint()
 
-    async def _write(self, kept: Record) -> None:
-        await asyncio.to_thread(record.write, self._site.directory, kept)
+    async def _write(self, kept: Record, *, sync: bool = True) -> None:
+        await asyncio.to_thread(record.write, self._site.directory, kept, sync=sync)
         self._record = kept
 
 

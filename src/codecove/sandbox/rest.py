@@ -9,12 +9,17 @@ class Freezing:
     """When an idle container is frozen, in seconds since its last call."""
 
     after: float = 0.5
+    crowded: float = 0.02
+    """The same when more containers are awake than there are processors: under gVisor each takes 1 % of one for
+    nothing, and makes those that work slower. Alone it answers sooner if it has not been frozen."""
     background_grace: float = 300.0
     """The same when its last execution has left something running."""
 
-    def is_due(self, idle: float, *, background: bool) -> bool:
-        """Whether one that has been idle for so long is frozen now."""
-        return idle >= (self.background_grace if background else self.after)
+    def patience(self, *, background: bool, crowded: bool) -> float:
+        """How long one that is idle is let be."""
+        if background:
+            return self.background_grace
+        return min(self.after, self.crowded) if crowded else self.after
 
 
 def due(idle_since: Mapping[str, float], *, now: float, patience: float | None) -> list[str]:
