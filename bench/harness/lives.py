@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from codecove.sandbox.warm import uses_libraries
 from harness.figures import Figures
 from harness.requests import PACES
 from harness.systems import Sandboxed, Stopwatch, new_name, opened, run_in
@@ -43,7 +44,7 @@ async def pooled(rootfs: Path, runtime: str, figures: Figures, rounds: int) -> N
 async def _created(system: Sandboxed, figures: Figures, pace: str, workload: Workload) -> None:
     name = new_name()
     watch = Stopwatch()
-    await run_in(await system.host.create(name), workload)
+    await run_in(await system.host.create(name, libraries=uses_libraries(workload.code.encode())), workload)
     figures.took(f"new container, first {workload.name}, {pace}", system.name, watch.read())
     watch = Stopwatch()
     await system.host.delete(name)

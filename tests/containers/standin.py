@@ -51,7 +51,9 @@ class StandInHost:
         self.create_error: Exception | None = None
         self.delete_error: Exception | None = None
 
-    async def create(self, container_id: str, limits: Limits | None = None) -> Container:
+    async def create(
+        self, container_id: str, limits: Limits | None = None, *, libraries: bool | None = None
+    ) -> Container:
         assert container_id not in self.there
         self.given[container_id] = limits
         self.there[container_id] = StandInContainer(container_id)

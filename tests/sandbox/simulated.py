@@ -245,5 +245,5 @@ def simulate(patch: pytest.MonkeyPatch, machine: Machine, loop: SimulatedLoop) -
     """From now on a `LocalHost` is on this machine, in this loop's time."""
     patch.setattr(time, "monotonic", loop.time)
     patch.setattr(local, "Premises", lambda _: Premises(machine))
-    patch.setattr(record, "write", lambda *_: None)
+    patch.setattr(record, "write", lambda *_, **__: None)
     patch.setattr(record, "digest", lambda *_: "digest")

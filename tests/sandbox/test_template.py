@@ -127,3 +127,13 @@ async def test_one_that_cannot_be_restored_is_not_tried_again(host: LocalHost) -
     assert (await Shell(host, container).output("echo hi")) == "hi\n"
     await host.delete(container.id)
     await template(host)
+
+
+async def test_what_the_first_program_uses_decides_how_a_container_starts(host: LocalHost) -> None:
+    await template(host)
+    loaded = await host.create(new_name(), libraries=True)
+    plain = await host.create(new_name(), libraries=False)
+    for container, expected in ((loaded, True), (plain, False)):
+        assert container._warmth is not None
+        assert container._warmth.is_on is expected
+        await host.delete(container.id)

@@ -69,8 +69,10 @@ class Fleet:
     def __repr__(self) -> str:
         return f"<Fleet leased={dict(self.leased)} doomed={sorted(self._doomed)}>"
 
-    async def create(self, caller: Caller, reason: str, *, gives_way: bool = False) -> tuple[str, Times]:
-        """Boot a container and take it. Cancelled or failed half way, it leaves nothing.
+    async def create(
+        self, caller: Caller, reason: str, *, libraries: bool | None = None, gives_way: bool = False
+    ) -> tuple[str, Times]:
+        """Boot a container and take it. Cancelled or failed half way, it leaves nothing. `libraries`: `SandboxHost`.
 
         `gives_way`: until it is named, it ends when a quota of containers has no other place for one.
 
@@ -79,7 +81,7 @@ class Fleet:
         container_id = ids.new("container")
         async with self.admission.container(caller, container_id):
             try:
-                await self._host.create(container_id, self.limits(caller))
+                await self._host.create(container_id, self.limits(caller), libraries=libraries)
                 created_at = self.now()
                 await self.records.add(caller, container_id, reason, created_at, gives_way=gives_way)
             except BaseException as error:

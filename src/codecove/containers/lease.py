@@ -99,14 +99,14 @@ class Lease:
         await self._begin_use(container.id)
         return container
 
-    async def _opened(self) -> Container:
+    async def _opened(self, libraries: bool | None = None) -> Container:
         async with self._creating:
             if self._container_id is None:
                 reason = "created by a request"
                 if self._replaced is not None:
                     reason += f" in place of {self._replaced.container_id}"
                 self._container_id, self._times = await self._fleet.create(
-                    self._caller, reason, gives_way=self._gives_way
+                    self._caller, reason, libraries=libraries, gives_way=self._gives_way
                 )
         if not self._usable:
             raise await self._fleet.ending(self._container_id)
@@ -145,13 +145,15 @@ class Lease:
         *,
         input_sha256: str | None = None,
         at_most: float | None = None,
+        libraries: bool | None = None,
         prepare: Callable[[Container], Coroutine[Any, Any, None]] = _nothing,
     ) -> AsyncIterator[ExecutionRecord]:
         """Record what runs in the block: when, how long, and what the block sets on the record.
 
         It may run `at_most` seconds (None: nobody knows), or less if the record's `allowed_seconds` say so. The
-        container is made before, if it has to be. While the record is being written `prepare` is called with the
-        container, and is awaited before the block: it may run nothing of the caller's there.
+        container is made before, if it has to be; `libraries` is what `SandboxHost.create` then gets to know. While the
+        record is being written `prepare` is called with the container, and is awaited before the block: it may run
+        nothing of the caller's there.
 
         Raises what `container` and `prepare` do, and `QuotaExceeded` if the workspace or the key may not run more now:
         then there is neither a new container nor a record. When `ContainerLost` comes out of the block, directly or as
@@ -160,7 +162,7 @@ class Lease:
         record = ExecutionRecord(input_sha256=input_sha256)
         async with self._fleet.admission.execution(self._caller, record.id, at_most) as allowed:
             record.allowed_seconds = allowed
-            container = await self._opened()
+            container = await self._opened(libraries)
             with self._fleet.observer.execution(record, tool=tool, container_id=container.id):
                 async with self._recorded(record, container, call_id, tool, prepare):
                     yield record

@@ -176,8 +176,13 @@ class SandboxHost(Protocol):
         """What a container may use that is created without limits."""
         ...
 
-    async def create(self, container_id: str, limits: Limits | None = None) -> Container:
-        """Boot a fresh container. Raises `ContainerUnavailable`, `HostFull`."""
+    async def create(
+        self, container_id: str, limits: Limits | None = None, *, libraries: bool | None = None
+    ) -> Container:
+        """Boot a fresh container. Raises `ContainerUnavailable`, `HostFull`.
+
+        `libraries`: whether its first program is Python that uses the usual ones. None: not known.
+        """
         ...
 
     async def get(self, container_id: str) -> Container:

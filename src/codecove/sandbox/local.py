@@ -7,7 +7,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Set as AbstractSet
-from types import TracebackType
 from typing import Self
 
 from codecove.sandbox import admission, capacity, commands, rest
@@ -84,12 +83,12 @@ class LocalHost:
         self._standby.open()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await commands.uncancelled(self._close())
 
-    async def create(self, container_id: str, limits: Limits | None = None) -> LocalContainer:
+    async def create(
+        self, container_id: str, limits: Limits | None = None, *, libraries: bool | None = None
+    ) -> LocalContainer:
         """See `host.SandboxHost`. Raises `ValueError` for an id that is not `[A-Za-z0-9_-]`, or is taken."""
         self._check_open()
         if not _ID.fullmatch(container_id) or container_id in self._residents:
@@ -97,12 +96,13 @@ class LocalHost:
         limits = limits or self.limits
         if limits != self.limits and (more := capacity.excess(limits, self._premises.capacity())):
             raise ContainerUnavailable(f"the container's limits are more than can be had: {more}")
-        ready = self._take_ready(limits)
+        # To restore one with the libraries takes less time than to load them in one of the pool.
+        ready = None if libraries and self._warm.ready(limits) else self._take_ready(limits)
         resident = ready or self._new(container_id, limits)
         self._residents[container_id] = resident
         try:
             if ready is None:
-                await self._boot(resident)
+                await self._boot(resident, libraries)
             async with resident.lock:
                 await resident.adopt(container_id)
             if ready is not None:
@@ -188,12 +188,12 @@ class LocalHost:
         """The control groups that its containers have."""
         return [group.name for group in self._premises.cgroup.children()]
 
-    async def _start(self, resident: Resident) -> None:
+    async def _start(self, resident: Resident, libraries: bool | None = None) -> None:
         limits = resident.container.limits
-        warm = self._warm.ready(limits)
+        warm = None if libraries is False else self._warm.ready(limits)
         if not await resident.boot(await self._premises.template(limits), warm) and warm is not None:
             self._warm.reject(warm)
-        if any(other.container.uses_libraries for other in self._residents.values()):
+        if libraries or any(other.container.uses_libraries for other in self._residents.values()):
             self._warm.want(limits)
 
     def _check_open(self) -> None:
@@ -236,7 +236,7 @@ class LocalHost:
             self._counts.pool_hits += 1
         return resident
 
-    async def _boot(self, resident: Resident) -> None:
+    async def _boot(self, resident: Resident, libraries: bool | None) -> None:
         """When there is room for it. Raises `HostFull`, `ContainerUnavailable`, `CommandFailed`, `OSError`."""
         if reason := self._premises.disk_refusal():
             raise HostFull(reason)
@@ -245,7 +245,7 @@ class LocalHost:
         async with self._room.place(limits.memory_bytes), resident.lock:
             if resident.container.state is not State.CREATING:
                 raise ContainerUnavailable("the container was deleted while it was made")
-            await self._start(resident)
+            await self._start(resident, libraries)
 
     async def _make_spare(self) -> Resident | None:
         """One for the pool, if there is room without giving anything up. Raises what `_boot` raises."""
@@ -270,8 +270,8 @@ class LocalHost:
         )
 
     def _idle(self) -> dict[str, float]:
-        since = {container_id: resident.container.idle_since for container_id, resident in self._residents.items()}
-        return {container_id: moment for container_id, moment in since.items() if moment is not None}
+        since = ((container_id, resident.container.idle_since) for container_id, resident in self._residents.items())
+        return {container_id: moment for container_id, moment in since if moment is not None}
 
     def _awake(self) -> list[Use]:
         """What those take that are awake. Those being started are counted by the room itself."""

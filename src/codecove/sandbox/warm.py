@@ -49,8 +49,12 @@ def suits(argv: Sequence[str], env: Mapping[str, str], stdin: bytes) -> Interpre
             return Interpreter.WITH_LIBRARIES  # what is in it is not known here
         case _:
             return None
-    uses_libraries = any(_USES_LIBRARIES.search(source) for source in sources)
-    return Interpreter.WITH_LIBRARIES if uses_libraries else Interpreter.PLAIN
+    return Interpreter.WITH_LIBRARIES if any(map(uses_libraries, sources)) else Interpreter.PLAIN
+
+
+def uses_libraries(source: bytes) -> bool:
+    """Whether a Python program mentions one of them."""
+    return _USES_LIBRARIES.search(source) is not None
 
 
 class Warmth:

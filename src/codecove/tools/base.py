@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from codecove.sandbox.warm import uses_libraries
 from codecove.tools.context import ExecutionContext
 
 Operation = Callable[[ExecutionContext], Awaitable[dict[str, Any]]]
@@ -36,6 +37,12 @@ class Call:
         if not isinstance(code, str):
             code = json.dumps(self.input, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def libraries(self) -> bool:
+        """Whether it is Python that uses the libraries which the sandbox can have loaded before."""
+        code = self.input.get("code") if self.name == "code_execution" and isinstance(self.input, dict) else None
+        return isinstance(code, str) and uses_libraries(code.encode(errors="surrogatepass"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class ContainerLease(Protocol):
         *,
         input_sha256: str | None = None,
         at_most: float | None = None,
+        libraries: bool | None = None,
         prepare: Callable[[Container], Coroutine[Any, Any, None]],
     ) -> AbstractAsyncContextManager[ExecutionRecord]:
         """Raises what `container` and `prepare` do; the container is there in the block, and prepared."""
@@ -198,7 +199,12 @@ class ToolSession:
         consumption = Consumption()
         directories = Directories(self._input_dir, self._output_dir)
         recording = self._lease.execution(
-            call.id, call.name, input_sha256=call.input_sha256, at_most=timeout, prepare=directories.make
+            call.id,
+            call.name,
+            input_sha256=call.input_sha256,
+            at_most=timeout,
+            libraries=call.libraries,
+            prepare=directories.make,
         )
         async with recording as record:
             container = await self._lease.container()
