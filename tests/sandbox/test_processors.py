@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codecove.sandbox.cgroup import Cgroup, detect
 from codecove.sandbox.container import LocalContainer
 from codecove.sandbox.limits import Limits
-from codecove.sandbox.processors import Look, Processors, better, busy
+from codecove.sandbox.processors import Look, Processors, Seat, better, busy
 from tests.sandbox.hosts import LIMITS, Shell, new_name
 
 several = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
@@ -75,6 +77,25 @@ def test_time_that_the_machine_was_not_given_counts_as_work() -> None:
     ticks = os.sysconf("SC_CLK_TCK")
     assert busy(text, {0, 1, 7}) == {0: 700 / ticks, 1: 0}
     assert busy(text, {1}) == {1: 0}
+
+
+@several
+def test_a_processor_that_was_taken_away_is_no_error() -> None:
+    chosen: list[set[int]] = []
+
+    class Group(Cgroup):
+        def use_processors(self, processors: AbstractSet[int]) -> None:
+            os.sched_setaffinity(0, everywhere & processors)
+            chosen.append(set(processors))
+
+    everywhere = os.sched_getaffinity(0)
+    seat = Seat(Processors({1000, 1001}), Group(detect(), "/none"), cpus=1)
+    try:
+        seat.take()
+    finally:
+        os.sched_setaffinity(0, everywhere)
+    assert chosen == [everywhere]
+    seat.leave()
 
 
 def affinities(container: LocalContainer) -> set[frozenset[int]]:

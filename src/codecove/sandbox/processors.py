@@ -6,6 +6,7 @@ container that may use one processor at a time is bound to one: the one on which
 another one if that turns out to have less else to do. Figures: docs/decisions/sandbox-latency.md.
 """
 
+import errno
 import os
 import time
 from collections import Counter
@@ -169,6 +170,13 @@ class Seat:
             self._bind(chosen)
 
     def _bind(self, chosen: int) -> None:
-        changed, self._bound = chosen != self._bound, chosen
-        if changed:
+        if chosen == self._bound:
+            return
+        self._bound = chosen
+        try:
             self._cgroup.use_processors({chosen})
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            # It was taken away from the machine, or from the server, since that was started.
+            self._cgroup.use_processors(os.sched_getaffinity(0))
