@@ -4,16 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
 
 from codecove.sandbox import guestfiles, memory
 from codecove.sandbox.agent import AgentConnection
@@ -73,6 +64,8 @@ class LocalContainer:
         self._observer = observer
         self._turn = asyncio.Lock()
         self._in_use = asyncio.Event()
+        self._arriving = 0
+        """Calls that wait until it is awake."""
         self._users = 0
         self._background = False
         self._meter = Meter(cgroup)
@@ -96,8 +89,11 @@ class LocalContainer:
 
     @property
     def idle_since(self) -> float | None:
-        """Since when (monotonic clock, seconds) nothing has been asked of it. None unless it is awake and idle."""
-        return self._idle_since if self.state in (State.IDLE, State.FROZEN) else None
+        """Since when (monotonic clock, seconds) nothing has been asked of it. None unless it is awake and idle.
+
+        Neither when a call is about to begin: it was woken for that one, and must not be put to sleep before.
+        """
+        return self._idle_since if self.state in (State.IDLE, State.FROZEN) and self._arriving == 0 else None
 
     @property
     def has_background(self) -> bool:
@@ -155,7 +151,7 @@ class LocalContainer:
     @contextlib.asynccontextmanager
     async def terminal(
         self, argv: Sequence[str], *, env: Mapping[str, str], rows: int, columns: int
-    ) -> AsyncIterator[LocalTerminal]:
+    ) -> AsyncGenerator[LocalTerminal, None]:
         """See `host.Container`."""
         started = program(self.limits, argv, env, WORKING_DIRECTORY)
         async with self._awake("terminal") as agent:
@@ -178,11 +174,8 @@ class LocalContainer:
 
     async def read_file(self, path: str, *, limit: int) -> bytes:
         """See `host.Container`."""
-        data = bytearray()
         async with contextlib.aclosing(self._read(path, follow=True, limit=limit)) as parts:
-            async for part in parts:
-                data += part
-        return bytes(data)
+            return b"".join([part async for part in parts])
 
     def stream_file(self, path: str, *, follow: bool = True) -> AsyncGenerator[bytes, None]:
         """See `host.Container`."""
@@ -320,9 +313,13 @@ class LocalContainer:
             raise agent.failure() from error
 
     @contextlib.asynccontextmanager
-    async def _awake(self, cause: str) -> AsyncIterator[AgentConnection]:
+    async def _awake(self, cause: str) -> AsyncGenerator[AgentConnection, None]:
         """Thawed and busy as long as this is held by anyone."""
-        await self._rouse()
+        self._arriving += 1
+        try:
+            await self._rouse()
+        finally:
+            self._arriving -= 1
         agent = self._agent
         if self._users == 0:
             self._go(State.BUSY, cause)
@@ -373,7 +370,7 @@ class LocalContainer:
 
     async def _pause(self) -> None:
         """Until it is to be looked at again: where no program runs, nothing grows."""
-        if self.state is State.IDLE and not self._background and not self._is_starting:
+        if self.state is State.IDLE and self._memory.is_calm and not (self._background or self._is_starting):
             try:
                 async with asyncio.timeout(self.last.at + self._patience - time.monotonic()):
                     await self._in_use.wait()

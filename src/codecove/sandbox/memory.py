@@ -37,7 +37,7 @@ class MemoryGuard:
         or when the use goes on growing.
         """
         self._own = max(OWN_BYTES, min(self._own, in_use))
-        if in_use <= self.limit + self._own:
+        if self.is_within(in_use):
             if in_use < self._use_then - _FREED_BYTES:
                 self._use_then, self._in_vain = 0, 0  # the last killing has helped; the next excess is another one
             return False
@@ -50,6 +50,10 @@ class MemoryGuard:
             return False
         self._killed_at, self._use_then = now, in_use
         return True
+
+    def is_within(self, in_use: int) -> bool:
+        """Whether there is nothing to decide, as long as nothing runs."""
+        return in_use <= self.limit + self._own
 
     def nothing_to_kill(self, in_use: int) -> None:
         """What is in use is the sandbox's own: the user has no process, or killing frees nothing.

@@ -21,6 +21,11 @@ class MemoryWatch:
         self._meter = meter
         self._guard = MemoryGuard(limit)
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether there is nothing to look at, as long as nothing runs."""
+        return self._guard.is_within(self._meter.memory_in_use)
+
     async def look(self, agent: AgentConnection) -> None:
         """Look once, and act. Raises `OSError` without the control group, and `ContainerUnavailable`."""
         in_use = self._meter.look()

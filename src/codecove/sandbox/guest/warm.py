@@ -346,7 +346,8 @@ def end(status: int) -> None:
     if not flush():
         status = NOT_FLUSHED
     sys.last_type = sys.last_value = sys.last_traceback = None
-    modules = [(name, module) for name, module in sys.modules.items() if isinstance(module, ModuleType)]
+    # By its type: what only says that it is a module may have no weak references.
+    modules = [(name, module) for name, module in sys.modules.items() if issubclass(type(module), ModuleType)]
     theirs = [_weakref.ref(module) for name, module in modules if loaded.is_theirs(name, module)]
     modules.clear()
     sys.modules.clear()
