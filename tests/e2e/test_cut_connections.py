@@ -95,7 +95,12 @@ class Census:
         return lines
 
     def _children(self) -> list[str]:
-        return (self._process / "task" / self._process.name / "children").read_text().split()
+        """Of every thread, as it is one of them that starts a program."""
+        found: list[str] = []
+        for thread in (self._process / "task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += (thread / "children").read_text().split()
+        return found
 
     async def _take(self) -> dict[str, int]:
         running = (await self._http.get("/v1/containers", params={"state": "running", "limit": 100})).json()
