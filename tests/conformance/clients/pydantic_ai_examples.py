@@ -53,7 +53,7 @@ async def quickstart(options):
 async def streaming(options):
     count = 0
     async with Bench(options).agent.run_stream(QUESTION) as run:
-        async for _ in run.stream_text(delta=True):
+        async for _ in run.stream_text(delta=True, debounce_by=None):
             count += 1
     return described(run.all_messages()) | {"events": count}
 
