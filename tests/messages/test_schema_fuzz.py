@@ -64,6 +64,10 @@ async def _fuzz(server: Server, requests: int) -> "collections.Counter[int]":
                     path, body = "/v1/messages/count_tokens", {**bodies.count(), "model": "count-1"}
                 answer = await http.post(path, content=json.dumps(body))
                 assert answer.status_code in (200, 400, 404, 413, 529), f"{answer.text}\n{json.dumps(body)}"
+                if answer.status_code == 529:  # the other request has the only place
+                    assert path == "/v1/messages"
+                    assert answer.json()["error"]["type"] == "overloaded_error"
+                    assert "retry-after" in answer.headers
                 assert '"api_error"' not in answer.text, f"{answer.text}\n{json.dumps(body)}"
                 statuses[answer.status_code] += 1
 
