@@ -23,7 +23,7 @@ ARROWS = {
     "files": set[str](),
     "images": {"sandbox"},
     "store": set[str](),
-    "demo": set[str](),
+    "demo": {"interrupts"},
     "models": set[str](),
 }
 # These use whatever they need: they put the parts together.
@@ -33,6 +33,7 @@ FOUNDATION = {
     "sandbox": set[str](),
     "clock": set[str](),
     "ids": set[str](),
+    "interrupts": set[str](),
     "errors": set[str](),
     "settings": set[str](),
     "workspaces": {"ids"},

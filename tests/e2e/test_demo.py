@@ -69,6 +69,57 @@ def test_ctrl_c_cleans_up(tmp_path: Path) -> None:
     check_nothing_is_left(tmp_path)
 
 
+_WITH_A_STEP_THAT_LOSES_IT = """
+import contextlib, os, signal, types
+from codecove.demo import show
+from codecove.demo.steps import Step
+
+class Ends:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+def loses_it(conversation):
+    Ends()  # Python says "Exception ignored in", and goes on
+    return "and goes on"
+
+@contextlib.contextmanager
+def no_server(data_dir, settings):
+    yield types.SimpleNamespace(url="http://127.0.0.1:9")
+
+show.running_server = no_server
+show.STEPS = [Step("the only step", loses_it)]
+raise SystemExit(show.main())
+"""
+
+
+def test_ctrl_c_counts_also_where_its_exception_is_lost(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _WITH_A_STEP_THAT_LOSES_IT],
+        env={"COVE_DEMO_MODEL": "any", "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Exception ignored" in ended.stderr
+    assert "and goes on" in ended.stdout
+    assert ended.returncode == 130, ended.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["-m", "codecove.demo"], ["-m", "codecove.cli", "version"]], ids=["demo", "cove"])
+def test_ctrl_c_while_it_loads_prints_no_traceback(command: list[str]) -> None:
+    # Said by Python for each module that has been imported: these come in the middle of the others.
+    program = subprocess.Popen([sys.executable, "-X", "importtime", *command], stderr=subprocess.PIPE, text=True)
+    assert program.stderr is not None
+    for line in program.stderr:
+        if line.endswith((" anthropic._types\n", " typer.main\n")):
+            break
+    program.send_signal(signal.SIGINT)
+    assert "Traceback" not in program.communicate(timeout=60)[1]
+    assert program.returncode == 130
+
+
 def test_a_server_that_cannot_start_is_reported(tmp_path: Path) -> None:
     demo = start(tmp_path, {"COVE_RUNTIME": "/nonexistent/runtime"})
     output, _ = demo.communicate(timeout=90)

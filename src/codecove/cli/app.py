@@ -38,8 +38,3 @@ app.add_typer(image.app)
 def version() -> None:
     """Print the version."""
     typer.echo(f"codecove {__version__}")
-
-
-def main() -> None:
-    """The entry point of `cove`."""
-    app()
