@@ -3,14 +3,12 @@
 import asyncio
 import os
 import subprocess
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import BinaryIO, Final
 
 from codecove.sandbox import spawn
 from codecove.sandbox.errors import SandboxError
-
-T = TypeVar("T")
 
 ENVIRONMENT: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
@@ -49,17 +47,3 @@ def _memory() -> BinaryIO:
 def _text(file: BinaryIO) -> str:
     file.seek(0)
     return file.read().decode(errors="replace")
-
-
-async def uncancelled(work: Coroutine[Any, Any, T]) -> T:
-    """See `work` through to its end even if the caller is cancelled; the cancellation is raised after it."""
-    task = asyncio.ensure_future(work)
-    cancelled = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])  # which neither cancels the task nor raises what it raised
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return task.result()

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from codecove.sandbox import memory
 from codecove.sandbox.agent import AgentConnection
-from codecove.sandbox.commands import uncancelled
 from codecove.sandbox.environment import BASE_ENVIRONMENT
 from codecove.sandbox.exchanges import Exchange, ExecutionExchange, chunks
+from codecove.sandbox.finish import uncancelled
 from codecove.sandbox.frames import Exit, Program, Request
 from codecove.sandbox.host import Execution
 from codecove.sandbox.limits import Limits

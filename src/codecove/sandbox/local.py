@@ -14,6 +14,7 @@ from codecove.sandbox.admission import Use
 from codecove.sandbox.config import HostConfig
 from codecove.sandbox.container import LocalContainer
 from codecove.sandbox.errors import ContainerLost, ContainerNotFound, ContainerUnavailable, HostFull, SandboxError
+from codecove.sandbox.finish import uncancelled
 from codecove.sandbox.lifecycle import State, Transition
 from codecove.sandbox.limits import Limits
 from codecove.sandbox.observing import Observer, Observers, Work
@@ -84,7 +85,7 @@ class LocalHost:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await commands.uncancelled(self._close())
+        await uncancelled(self._close())
 
     async def create(
         self, container_id: str, limits: Limits | None = None, *, libraries: bool | None = None
@@ -109,7 +110,7 @@ class LocalHost:
                 taken = Transition(State.IDLE, "taken from the pool", time.monotonic())
                 self._observers.moved(container_id, State.CREATING, taken)
         except BaseException as error:
-            await commands.uncancelled(self._remove(container_id))
+            await uncancelled(self._remove(container_id))
             if isinstance(error, SandboxError | OSError):
                 self._failed("no_room" if isinstance(error, HostFull) else "boot")
             if isinstance(error, commands.CommandFailed | OSError):
@@ -135,11 +136,11 @@ class LocalHost:
 
         It keeps its files, and under gVisor its processes. The next call on it wakes it.
         """
-        return await commands.uncancelled(self._sleep(self._resident(container_id), cause))
+        return await uncancelled(self._sleep(self._resident(container_id), cause))
 
     async def delete(self, container_id: str) -> None:
         """See `host.SandboxHost`."""
-        await commands.uncancelled(self._remove(container_id))
+        await uncancelled(self._remove(container_id))
 
     def observe(self, observer: Observer) -> None:
         """Have it told from now on what happens to containers."""
@@ -259,7 +260,7 @@ class LocalHost:
                 async with resident.lock:
                     await self._start(resident)
             except BaseException:
-                await commands.uncancelled(resident.destroy())
+                await uncancelled(resident.destroy())
                 raise
             return resident
 
@@ -311,13 +312,13 @@ class LocalHost:
         if resident is None or self._closing:
             raise ContainerUnavailable("the container was deleted" if resident is None else "the server is stopping")
         async with resident.waking:
-            await commands.uncancelled(self._clear(resident))
+            await uncancelled(self._clear(resident))
             if resident.container.state is not State.ASLEEP:
                 return
             try:
                 self._premises.check_image()
                 async with self._room.place(resident.container.limits.memory_bytes):
-                    await commands.uncancelled(self._wake_now(resident))
+                    await uncancelled(self._wake_now(resident))
             except (HostFull, ContainerUnavailable) as error:
                 self._failed("no_room" if isinstance(error, HostFull) else "wake")
                 raise

@@ -12,6 +12,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from codecove.sandbox.finish import ended, uncancelled
+
 _GROUP_SECONDS = 1.0
 """Where nobody reaps orphans, a group never becomes empty."""
 _LOOK_SECONDS = 0.002
@@ -38,16 +40,7 @@ class Child:
 
     async def end(self) -> None:
         """Kill it with what it has started, and see them end, also if the caller is cancelled meanwhile."""
-        ending = asyncio.ensure_future(self._end())
-        cancelled = None
-        while not ending.done():
-            try:
-                await asyncio.wait({ending})
-            except asyncio.CancelledError as error:
-                cancelled = error
-        ending.result()
-        if cancelled is not None:
-            raise cancelled
+        await uncancelled(self._end())
 
     async def _end(self) -> None:
         if self._process.poll() is None:
@@ -74,12 +67,7 @@ async def start(
         return subprocess.Popen(command, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, process_group=0)  # noqa: S603
 
     starting = asyncio.ensure_future(asyncio.to_thread(begin))
-    cancelled = None
-    while not starting.done():
-        try:
-            await asyncio.wait({starting})
-        except asyncio.CancelledError as error:
-            cancelled = error
+    cancelled = await ended(starting)
     child = Child(starting.result())
     if cancelled is not None:
         await child.end()

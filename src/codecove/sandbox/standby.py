@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from codecove.sandbox import commands
 from codecove.sandbox.errors import SandboxError
+from codecove.sandbox.finish import uncancelled
 from codecove.sandbox.lifecycle import State
 from codecove.sandbox.pool import MAX_AGE_SECONDS, Demand, PoolSize
 from codecove.sandbox.resident import Resident
@@ -100,7 +100,7 @@ class Standby:
         """End one, to make room. False if there is none."""
         if not self._members:
             return False
-        await commands.uncancelled(self._end(self._members.popleft()))
+        await uncancelled(self._end(self._members.popleft()))
         return True
 
     def _is_whole(self, member: _Member) -> bool:
@@ -116,7 +116,7 @@ class Standby:
             pause = _REST_SECONDS
             for member in [member for member in self._members if not self._is_whole(member)]:
                 self._members.remove(member)
-                await commands.uncancelled(self._end(member))
+                await uncancelled(self._end(member))
             if len(self._members) > self.wanted:
                 await self.give_up()
             elif len(self._members) < self.wanted:

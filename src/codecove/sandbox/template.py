@@ -13,8 +13,9 @@ import logging
 import shutil
 from pathlib import Path
 
-from codecove.sandbox import commands, record
+from codecove.sandbox import record
 from codecove.sandbox.errors import SandboxError
+from codecove.sandbox.finish import uncancelled
 from codecove.sandbox.limits import Limits
 from codecove.sandbox.premises import Premises
 from codecove.sandbox.warm import Warmth
@@ -99,7 +100,7 @@ class Templates:
             path.with_suffix(_DIGEST).write_text(digest)
             await asyncio.to_thread(_drop_oldest, path.parent)
         finally:
-            await commands.uncancelled(site.destroy())
+            await uncancelled(site.destroy())
         _log.info("made a template of a warm container: %s", path.name)
 
 

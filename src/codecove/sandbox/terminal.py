@@ -6,10 +6,10 @@ import os
 from collections.abc import AsyncIterator
 
 from codecove.sandbox.agent import AgentConnection
-from codecove.sandbox.commands import uncancelled
 from codecove.sandbox.errors import TerminalRefused
 from codecove.sandbox.exchanges import Exchange, FileExchange, chunks
 from codecove.sandbox.executing import return_code, stop
+from codecove.sandbox.finish import uncancelled
 from codecove.sandbox.frames import (
     Answer,
     Exit,
