@@ -276,6 +276,7 @@ def host_config(settings: Settings, rootfs: Path) -> HostConfig:
         disk_bytes=settings.disk,
         cpus=settings.cpus,
         processes=settings.processes,
+        open_files=settings.open_files,
         output_bytes=settings.output_limit,
     )
     return HostConfig(

@@ -147,6 +147,9 @@ class Settings(BaseSettings):
     disk: ByteSize = Field(default=ByteSize(5 * 2**30), ge=8 * 2**20, description="What a container may write to disk.")
     cpus: float = Field(default=1.0, ge=0.1, allow_inf_nan=False, description="CPU time a container gets, in cores.")
     processes: int = Field(default=128, ge=8, le=100_000, description="Processes and threads of a container's user.")
+    open_files: int = Field(
+        default=4096, ge=256, le=2**20, description="Files that each process of a container may have open."
+    )
     output_limit: ByteSize = Field(
         default=ByteSize(2**20), description="Bytes kept of stdout and of stderr, each, for one execution."
     )

@@ -37,6 +37,7 @@ class ContainerLimits:
     disk_bytes: int | None = None
     cpus: float | None = None
     processes: int | None = None
+    open_files: int | None = None
     execution_timeout: float | None = None
     """Seconds of one execution. Holds from the next one on; the others are of the containers made from then on."""
 

@@ -44,6 +44,7 @@ def test_limits_of_containers_are_set_shown_and_unset(data_dir: str) -> None:
         ("--cpus", "100000", "and this machine has"),
         ("--processes", "3.5", "--processes is a number"),
         ("--processes", "1000000", "--processes is at most 100000"),
+        ("--open-files", "100", "--open-files is at least 256"),
         ("--execution-timeout", "0", "--execution-timeout is more than 0.0"),
         ("--execution-timeout", "inf", "--execution-timeout is a number"),
     ],

@@ -21,7 +21,7 @@ from tests.containers.conftest import IDLE
 from tests.containers.standin import StandInHost
 from tests.containers.support import use
 
-OWN = ContainerLimits(memory_bytes=256 * 2**20, disk_bytes=64 * 2**20, cpus=0.5, processes=20)
+OWN = ContainerLimits(memory_bytes=256 * 2**20, disk_bytes=64 * 2**20, cpus=0.5, processes=20, open_files=300)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def test_a_container_is_made_with_the_limits_of_its_workspace_and_else_of_
     host.limits = Limits(processes=99, output_bytes=7)
     own, usual = await use(containers, lab), await use(containers, caller)
     assert host.given == {
-        own: Limits(memory_bytes=256 * 2**20, disk_bytes=64 * 2**20, cpus=0.5, processes=20, output_bytes=7),
+        own: Limits(**OWN.for_container(), output_bytes=7),
         usual: host.limits,
     }
 
@@ -47,11 +47,13 @@ async def shell(container: Container, command: str) -> str:
 
 async def check(host: LocalHost, container: Container) -> None:
     """What the container is told of its limits, and what the kernel holds it to."""
-    seen = await shell(container, "grep MemTotal /proc/meminfo; df --output=size -BM /workspace | tail -1; ulimit -u")
-    total, disk, processes = seen.splitlines()
+    seen = await shell(
+        container, "grep MemTotal /proc/meminfo; df --output=size -BM /workspace | tail -1; ulimit -u; ulimit -Hn"
+    )
+    total, disk, processes, open_files = seen.splitlines()
     assert total.split()[1] == str(256 * 2**10)
     assert 50 < int(disk.strip("M ")) < 64
-    assert processes == "20"
+    assert (processes, open_files) == ("20", "300")
     # One of the pool has no record yet.
     records = (host.directory / "containers").glob("*/record.json")
     (site,) = [path.parent for path in records if container.id in path.read_text()]

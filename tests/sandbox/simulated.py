@@ -235,7 +235,7 @@ class Premises:
         return self._machine.image
 
     def capacity(self) -> Capacity:
-        return Capacity(self._machine.memory, 2**40, 2)
+        return Capacity(self._machine.memory, 2**40, 2, 4096)
 
     def available_memory(self) -> int:
         return self._machine.available

@@ -181,10 +181,40 @@ async def test_busy_loops_share_the_cpu_time_of_their_container(host: LocalHost)
         await host.delete(container.id)
 
 
-@pytest.mark.parametrize(("name", "most"), [("core", 0), ("nofile", 4096), ("memlock", 65536), ("msgqueue", 65536)])
+@pytest.mark.parametrize(("name", "most"), [("core", 0), ("memlock", 65536), ("msgqueue", 65536)])
 async def test_small_limits(shell: Shell, name: str, most: int) -> None:
     program = f"import resource as r; print(max(r.getrlimit(r.RLIMIT_{name.upper()})))"
     if name == "msgqueue":
         program = "import resource as r; print(max(r.prlimit(0, 12)))"
     result = await shell.python(program)
     assert int(result.stdout.head) <= most, result
+
+
+OPEN_FILES = """
+import os, resource
+opened = []
+try:
+    while True: opened.append(os.open("/tmp/file", os.O_CREAT | os.O_RDWR))
+except OSError as error: print(len(opened) + 3, error.strerror)
+try: resource.setrlimit(resource.RLIMIT_NOFILE, (400, 400))
+except ValueError as error: print(error)
+"""
+
+
+async def test_each_process_has_so_many_files_open_at_most(host: LocalHost) -> None:
+    container = await host.create(new_name(), Limits(disk_bytes=LIMITS.disk_bytes, open_files=300))
+    try:
+        shell = Shell(host, container)
+        refused = "300 Too many open files\nnot allowed to raise maximum limit\n"
+        assert (await shell.python(OPEN_FILES)).stdout.head.decode() == refused
+        # One of the interpreters that wait has it too, and another process has its own.
+        await shell.python("import pandas")
+        two = f"import os, pandas\nos.fork() and os.wait()\n{OPEN_FILES}"
+        assert (await shell.python(two)).stdout.head.decode() == refused * 2
+    finally:
+        await host.delete(container.id)
+
+
+async def test_as_many_as_the_limit_says_can_be_open(shell: Shell) -> None:
+    count = OPEN_FILES.replace("400", "5000")
+    assert (await shell.python(count)).stdout.head.startswith(b"4096 Too many open files\n")

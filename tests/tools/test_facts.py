@@ -47,8 +47,11 @@ def test_both_tools_tell_the_same_facts() -> None:
 
 
 def test_a_workspace_with_limits_of_its_own_is_told_those() -> None:
-    caller = Caller("wrkspc_1", "apikey_1", container_limits=ContainerLimits(disk_bytes=2**30, execution_timeout=20))
-    assert facts_for(FACTS, caller) == replace(FACTS, disk_bytes=2**30, execution_timeout=20)
+    own = ContainerLimits(
+        memory_bytes=2**29, disk_bytes=2**30, cpus=0.5, processes=20, open_files=300, execution_timeout=20
+    )
+    told = replace(FACTS, memory_bytes=2**29, disk_bytes=2**30, cpus=0.5, execution_timeout=20)
+    assert facts_for(FACTS, Caller("wrkspc_1", "apikey_1", container_limits=own)) == told
 
 
 def test_the_definitions_are_short() -> None:

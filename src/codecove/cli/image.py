@@ -113,7 +113,11 @@ def test(
 
 async def _test(image: Image, settings: Settings, checks: Sequence[Check]) -> list[Outcome]:
     limits = Limits(
-        memory_bytes=settings.memory, disk_bytes=settings.disk, cpus=settings.cpus, processes=settings.processes
+        memory_bytes=settings.memory,
+        disk_bytes=settings.disk,
+        cpus=settings.cpus,
+        processes=settings.processes,
+        open_files=settings.open_files,
     )
     outcomes: list[Outcome] = []
     async with container_of(image.rootfs, settings.runtime, limits) as container:

@@ -24,6 +24,7 @@ _SETTINGS = {
     "disk_bytes": "disk",
     "cpus": "cpus",
     "processes": "processes",
+    "open_files": "open_files",
     "execution_timeout": "execution_timeout",
 }
 """Of each limit the setting that has it for all other workspaces. Both have the same bounds."""
@@ -34,7 +35,7 @@ def checked(limits: ContainerLimits, data_dir: Path | None) -> ContainerLimits:
     if not limits.given():
         return limits
     capacity = of_machine(load_settings(data_dir=data_dir).data_dir)
-    wanted = replace(Limits(memory_bytes=0, disk_bytes=0, cpus=0), **limits.for_container())
+    wanted = replace(Limits(memory_bytes=0, disk_bytes=0, cpus=0, open_files=0), **limits.for_container())
     if more := excess(wanted, capacity):
         raise typer.BadParameter(f"a container can't have {more}")
     return limits

@@ -8,7 +8,14 @@ from codecove.doctor.throttling import times_throttled
 from codecove.sandbox.host import Container, Execution
 from codecove.sandbox.limits import Limits
 
-SMALL = Limits(memory_bytes=256 * 2**20, disk_bytes=64 * 2**20, cpus=0.5, processes=32, output_bytes=64 * 2**10)
+SMALL = Limits(
+    memory_bytes=256 * 2**20,
+    disk_bytes=64 * 2**20,
+    cpus=0.5,
+    processes=32,
+    open_files=256,
+    output_bytes=64 * 2**10,
+)
 
 _MOST_FILES = 5000
 """On the small disk: an inode for each 16 KiB."""
@@ -142,7 +149,7 @@ async def _others(part: str, container: Container) -> Finding:
     run = await _python(container, _OTHERS)
     match run.stdout.head.decode("ascii", "replace").split():
         case [files, shared, "refused", "0", descriptors] if files.isdecimal() and descriptors.isdecimal():
-            if shared.isdecimal() and int(files) < _MOST_FILES:
+            if shared.isdecimal() and int(files) < _MOST_FILES and int(descriptors) < SMALL.open_files:
                 found = f"{files} files on the disk, {descriptors} open ones, {shared} MiB of shared memory"
                 return good(part, f"{found}; memory can't be locked, and no core is dumped")
     said = " ".join(run.stdout.head.decode("ascii", "replace").split()) or _text(run)

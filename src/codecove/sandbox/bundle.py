@@ -14,9 +14,8 @@ _LIMITS = {
     "RLIMIT_CORE": 0,
     "RLIMIT_MEMLOCK": 64 * 2**10,
     "RLIMIT_MSGQUEUE": 64 * 2**10,
-    "RLIMIT_NOFILE": 4096,
 }
-"""The same for every process of the container. Address space and processes are set by the agent on the user's."""
+"""The same in every container, as open files for each of its processes. The agent sets address space and processes."""
 
 _CAPABILITIES = ["CAP_SETUID", "CAP_SETGID", "CAP_KILL"]
 """What the agent needs to start processes as the user and to kill them. The user's processes have none."""
@@ -37,7 +36,7 @@ _MASKED = [
 _READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
 
-def config(*, cgroup: str, host_kernel: bool) -> dict[str, Any]:
+def config(*, cgroup: str, host_kernel: bool, open_files: int) -> dict[str, Any]:
     """The configuration of one container. All paths in it are relative to the bundle or inside the container.
 
     With `host_kernel` its programs talk to the host's kernel: then it gets a user namespace, in which its root is
@@ -53,6 +52,7 @@ def config(*, cgroup: str, host_kernel: bool) -> dict[str, Any]:
         ids = [{"containerID": 0, "hostID": FIRST_ID, "size": IDS}]
         linux["namespaces"].append({"type": "user"})
         linux |= {"uidMappings": ids, "gidMappings": ids, "seccomp": seccomp.profile()}
+    limits = _LIMITS | {"RLIMIT_NOFILE": open_files}
     return {
         "ociVersion": "1.0.2",
         "hostname": "sandbox",
@@ -64,7 +64,7 @@ def config(*, cgroup: str, host_kernel: bool) -> dict[str, Any]:
             "user": {"uid": 0, "gid": 0},
             "noNewPrivileges": True,
             "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), _CAPABILITIES),
-            "rlimits": [{"type": kind, "soft": value, "hard": value} for kind, value in _LIMITS.items()],
+            "rlimits": [{"type": kind, "soft": value, "hard": value} for kind, value in limits.items()],
         },
         "mounts": _mounts(),
         "linux": linux,

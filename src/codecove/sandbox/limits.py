@@ -11,5 +11,7 @@ class Limits:
     disk_bytes: int = 5 * 2**30
     cpus: float = 1.0
     processes: int = 128
+    open_files: int = 4096
+    """Of one process."""
     output_bytes: int = 2**20
     """Kept of each output stream of one execution; more is read and dropped."""

@@ -108,7 +108,7 @@ class Site:
         self.cgroup.create(memory_bytes=limits.memory_bytes, cpus=limits.cpus, processes=processes)
         host_kernel = self._runtime.host_kernel
         await layer.attach(self.directory, rootfs=rootfs, built=built, shifted=host_kernel)
-        config = bundle.config(cgroup=self.cgroup.name, host_kernel=host_kernel)
+        config = bundle.config(cgroup=self.cgroup.name, host_kernel=host_kernel, open_files=limits.open_files)
         (self.directory / "config.json").write_text(json.dumps(config))
         # Where gVisor starts on one processor it does not spin while it waits: docs/decisions/sandbox-latency.md.
         cpus = 0 if host_kernel or not may_bind() else math.ceil(limits.cpus)

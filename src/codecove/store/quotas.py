@@ -40,6 +40,7 @@ def container_limit_columns() -> tuple[InstrumentedAttribute[Any], ...]:
         WorkspaceRow.container_disk_bytes,
         WorkspaceRow.container_cpus,
         WorkspaceRow.container_processes,
+        WorkspaceRow.container_open_files,
         WorkspaceRow.execution_timeout,
     )
 
@@ -55,4 +56,5 @@ def put_container_limits(limits: ContainerLimits, row: WorkspaceRow) -> None:
     row.container_disk_bytes = limits.disk_bytes
     row.container_cpus = limits.cpus
     row.container_processes = limits.processes
+    row.container_open_files = limits.open_files
     row.execution_timeout = limits.execution_timeout

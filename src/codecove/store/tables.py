@@ -71,10 +71,11 @@ class WorkspaceRow(Table):
     execution_seconds_per_day: Mapped[int | None]
     max_storage_bytes: Mapped[int | None] = mapped_column(BigInteger)
     container_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
-    """Of each of its containers, as the next four. None: what the server's settings say."""
+    """Of each of its containers, as the next five. None: what the server's settings say."""
     container_disk_bytes: Mapped[int | None] = mapped_column(BigInteger)
     container_cpus: Mapped[float | None]
     container_processes: Mapped[int | None]
+    container_open_files: Mapped[int | None]
     execution_timeout: Mapped[float | None]
     storage_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     """The sizes of its files, summed."""

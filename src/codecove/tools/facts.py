@@ -1,7 +1,7 @@
 """The facts that the tool descriptions state, from the image's manifest and the limits in force."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from codecove.sandbox.limits import Limits
@@ -73,4 +73,6 @@ def facts_from(manifest: Mapping[str, Any], limits: Limits, *, execution_timeout
 
 def facts_for(facts: Facts, caller: Caller) -> Facts:
     """The same, with the limits that the caller's workspace has of its own."""
-    return replace(facts, **caller.container_limits.given())
+    told = {field.name for field in fields(Facts)}
+    own = caller.container_limits.given()
+    return replace(facts, **{name: value for name, value in own.items() if name in told})
