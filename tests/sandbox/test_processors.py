@@ -169,3 +169,12 @@ async def test_a_container_that_may_use_two_processors_is_not_bound(own_shell: S
         assert affinities(wide) == {frozenset(os.sched_getaffinity(0))}
     finally:
         await own_shell.host.delete(wide.id)
+
+
+@pytest.mark.sandbox
+@pytest.mark.asyncio(loop_scope="session")
+async def test_timers_may_be_late_under_gvisor_alone(shell: Shell) -> None:
+    """Where programs talk to the host's kernel theirs are as exact as on the host."""
+    slacks = {Path(f"/proc/{pid}/timerslack_ns").read_text() for pid in shell.container.host_processes()}
+    late = "runsc" in shell.host.directory.name
+    assert slacks == {"500000\n" if late else Path("/proc/self/timerslack_ns").read_text()}

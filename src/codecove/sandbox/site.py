@@ -20,6 +20,8 @@ from codecove.sandbox.runtime import Runtime
 _END_SECONDS = 10.0
 _CHECKPOINT_SECONDS = 30.0
 _DETAIL_BYTES = 4000
+_TIMER_SLACK_MICROSECONDS = 500
+"""Of gVisor's own threads, some of which wake up thousands of times a second: docs/decisions/sandbox-latency.md."""
 _HOST_TASKS_PER_PROCESS = 4
 """Of gVisor, about two for each process inside; and room for the sandbox itself."""
 _OWN_TASKS = 256
@@ -112,7 +114,8 @@ class Site:
         (self.directory / "config.json").write_text(json.dumps(config))
         # Where gVisor starts on one processor it does not spin while it waits: docs/decisions/sandbox-latency.md.
         cpus = 0 if host_kernel or not may_bind() else math.ceil(limits.cpus)
-        connection = await self._connect([built.reaper, str(cpus)], command, restored=restored)
+        slack = 0 if host_kernel else _TIMER_SLACK_MICROSECONDS
+        connection = await self._connect([built.reaper, str(cpus), str(slack)], command, restored=restored)
         try:
             async with asyncio.timeout(self._boot_timeout):
                 await connection.ready()

@@ -1,11 +1,12 @@
 /* The parent of one sandbox's processes on the host.
  *
- *     reaper CPUS FILE... -- COMMAND ARGUMENT...
+ *     reaper CPUS SLACK FILE... -- COMMAND ARGUMENT...
  *
  * Runs COMMAND (an OCI runtime's `run --detach`) in the control groups whose cgroup.procs the FILEs are, on CPUS of
- * the processors (0: on all), and stays until all processes that descend from it have ended. They have it as their
- * parent once the runtime has left them behind, so they are reaped the moment they die. Without it that would be up to
- * the machine's first process: until it got round to it, `runsc delete` would take the dead for alive.
+ * the processors (0: on all), with timers that may be SLACK microseconds late (0: as late as its own). It stays until
+ * all processes that descend from it have ended. They have it as their parent once the runtime has left them behind, so
+ * they are reaped the moment they die. Without it that would be up to the machine's first process: until it got round
+ * to it, `runsc delete` would take the dead for alive.
  *
  * Ends with COMMAND's status. */
 #define _GNU_SOURCE
@@ -40,13 +41,14 @@ static void narrow(int wanted) {
 }
 
 int main(int count, char **arguments) {
-    int command = 2;
+    int command = 3;
     while (command < count && strcmp(arguments[command], "--") != 0) command++;
     if (++command >= count || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return 125;
     pid_t runtime = fork();
     if (runtime == 0) {
         narrow(atoi(arguments[1]));
-        for (int i = 2; i < command - 1; i++) enter(arguments[i]);
+        if (atoi(arguments[2]) > 0) prctl(PR_SET_TIMERSLACK, atoi(arguments[2]) * 1000UL, 0, 0, 0);
+        for (int i = 3; i < command - 1; i++) enter(arguments[i]);
         execv(arguments[command], arguments + command);
         dprintf(STDERR_FILENO, "reaper: %s: %s\n", arguments[command], strerror(errno));
         _exit(125);
