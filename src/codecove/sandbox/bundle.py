@@ -6,6 +6,7 @@ from codecove.sandbox import seccomp
 
 AGENT_PATH = "/.codecove/agent"
 WARM_PATH = "/.codecove/warm.py"
+WAITING_PATH = "/.codecove/waiting.so"
 FIRST_ID = 0x70000000
 """The host's user and group that a container's root is, in a user namespace. Beyond what systemd gives away."""
 IDS = 65536

@@ -30,6 +30,7 @@ class Interpreter(IntEnum):
 
     WITH_LIBRARIES = 0
     PLAIN = 1
+    SHELL = 2
 
 
 class Request(IntEnum):

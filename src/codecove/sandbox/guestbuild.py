@@ -8,18 +8,22 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codecove.sandbox.bundle import AGENT_PATH
+from codecove.sandbox.bundle import AGENT_PATH, WAITING_PATH
 from codecove.sandbox.errors import SandboxError
 from codecove.sandbox.host import HOME, INPUT_ROOT, OUTPUT_ROOT, WORKING_DIRECTORY
 
 USER_ID = 1000
 _SOURCES = Path(__file__).parent
-_FLAGS = ("-std=gnu11", "-static", "-Os", "-Wall", "-Wextra", "-Werror")
-_FORMAT = "3"
+_FLAGS = ("-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror")
+_PROGRAM = "-static"
+_LIBRARY = ("-shared", "-fPIC", "-fvisibility=hidden")
+_IN_LIBRARY = ("waiting", "become", "read")
+"""What is loaded into a shell that waits. The first is not part of the agent."""
+_FORMAT = "4"
 """Changes when the layer is made differently from the same sources."""
 
 _UNFINISHED = ".guest-"
@@ -78,7 +82,7 @@ def build(directory: Path, rootfs: Path) -> Built:
     Raises `SandboxError` when there is no C compiler, or it fails.
     """
     accounts = {name: _with_user(rootfs, name, entry) for name, entry in _ACCOUNTS.items()}
-    digest = hashlib.sha256("\0".join([_FORMAT, *_FLAGS, *accounts.values()]).encode())
+    digest = hashlib.sha256("\0".join([_FORMAT, *_FLAGS, _PROGRAM, *_LIBRARY, *accounts.values()]).encode())
     for source in sorted([*_SOURCES.glob("*/*.[ch]"), *_SOURCES.glob("guest/*.py")]):
         digest.update(source.read_bytes())
     built = Built(directory / f"guest-{digest.hexdigest()[:16]}")
@@ -111,9 +115,11 @@ def _make(built: Built, accounts: Mapping[str, str]) -> None:
         (made.layer / ".codecove/link").symlink_to("agent")  # the agent asks the runtime for its attributes
         for source in _SOURCES.glob("guest/*.py"):
             shutil.copyfile(source, made.layer / ".codecove" / source.name)
-        _compile(made.layer / AGENT_PATH.lstrip("/"), *_SOURCES.glob("guest/*.c"))
+        library = [_SOURCES / f"guest/{name}.c" for name in _IN_LIBRARY]
+        _compile(made.layer / WAITING_PATH.lstrip("/"), library, *_LIBRARY)
+        _compile(made.layer / AGENT_PATH.lstrip("/"), {*_SOURCES.glob("guest/*.c")} - {library[0]}, _PROGRAM)
         for program in (made.reaper, made.idmap):
-            _compile(program, _SOURCES / f"native/{program.name}.c")
+            _compile(program, [_SOURCES / f"native/{program.name}.c"], _PROGRAM)
         made.directory.rename(built.directory)
     except BaseException:
         shutil.rmtree(made.directory)
@@ -140,14 +146,14 @@ def _make_directory(path: Path, mode: int, owner: int) -> None:
     os.chown(path, owner, owner)
 
 
-def _compile(program: Path, *sources: Path) -> None:
+def _compile(product: Path, sources: Iterable[Path], *flags: str) -> None:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise SandboxError(
             "no C compiler for the sandbox's small programs: install one (Debian: apt-get install gcc libc6-dev)"
         )
-    command = [compiler, *_FLAGS, "-o", str(program), *map(str, sorted(sources))]
+    command = [compiler, *_FLAGS, *flags, "-o", str(product), *map(str, sorted(sources))]
     result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own sources
     if result.returncode != 0:
-        raise SandboxError(f"{program.name} could not be compiled:\n{result.stderr.strip()}")
-    program.chmod(0o700)
+        raise SandboxError(f"{product.name} could not be compiled:\n{result.stderr.strip()}")
+    product.chmod(0o700)

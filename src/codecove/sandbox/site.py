@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from codecove.sandbox import bundle, commands, layer, memory, record, spawn
+from codecove.sandbox import bundle, commands, layer, memory, record, spawn, warm
 from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.cgroup import Cgroup
 from codecove.sandbox.errors import ContainerLost, SandboxError
@@ -116,6 +116,8 @@ class Site:
         cpus = 0 if host_kernel or not may_bind() else math.ceil(limits.cpus)
         slack = 0 if host_kernel else _TIMER_SLACK_MICROSECONDS
         connection = await self._connect([built.reaper, str(cpus), str(slack)], command, restored=restored)
+        if not (restored or host_kernel):  # where a shell starts in a millisecond, none need wait
+            warm.keep_shell(connection)
         try:
             async with asyncio.timeout(self._boot_timeout):
                 await connection.ready()

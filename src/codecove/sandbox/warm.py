@@ -1,6 +1,6 @@
 """The interpreters of a container that wait to become a program: which programs go to them, and when they are there.
 
-Inside it is `guest/warm.py` that waits: with the usual libraries loaded, or without.
+Inside it is `guest/warm.py` that waits, with the usual libraries loaded, or without; and `guest/waiting.c` in a bash.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from codecove.sandbox.agent import AgentConnection
-from codecove.sandbox.bundle import WARM_PATH
+from codecove.sandbox.bundle import WAITING_PATH, WARM_PATH
 from codecove.sandbox.environment import BASE_ENVIRONMENT
 from codecove.sandbox.errors import ContainerUnavailable, GuestFileError
 from codecove.sandbox.exchanges import FileExchange
@@ -24,6 +24,7 @@ _ATTEMPTS = 3
 _QUIET_SECONDS = 0.05
 """A program that comes so soon after another one is not to share its processor with the start of an interpreter."""
 _INTERPRETER: Final = "python3"
+_SHELL: Final = "bash"
 _USES_LIBRARIES: Final = re.compile(rb"\b(?:numpy|pandas|matplotlib|scipy|seaborn|sklearn|statsmodels)\b")
 _READ_AT_START: Final = re.compile(
     r"(?:PYTHON|LD_|LC_|MALLOC_|GLIBC_|MPL|OMP_|OPENBLAS_|GOTO_|MKL_|NUMEXPR|NPY_|NUMPY_|ARROW_|PANDAS_|KMP_|XDG_)"
@@ -32,14 +33,20 @@ _READ_AT_START: Final = re.compile(
 """Environment variables that the interpreter or a library reads when it is loaded."""
 # It starts as root, and would read start-up files in the user's home. It gets to know that later.
 _ENVIRONMENT: Final = {**BASE_ENVIRONMENT, "HOME": "/nonexistent"}
+_LONGEST: Final = 4096
+"""A longer command has no room where `ps` looks for it."""
+_SHELL_ARGUMENTS: Final = [_SHELL, "-c", "--", "-" * _LONGEST]
+_SHELL_ENVIRONMENT: Final = {**BASE_ENVIRONMENT, "LD_PRELOAD": WAITING_PATH}
 
 
 def suits(argv: Sequence[str], env: Mapping[str, str], stdin: bytes) -> Interpreter | None:
     """Which interpreter a program is better run in than in a new one. `env` is what is added to the base."""
-    if argv[0] != _INTERPRETER:
+    if argv[0] not in (_INTERPRETER, _SHELL):
         return None
     if any(_READ_AT_START.match(name) and BASE_ENVIRONMENT.get(name) != value for name, value in env.items()):
         return None
+    if argv[0] == _SHELL:
+        return Interpreter.SHELL if _is_command(argv[1:]) else None
     match argv[1:]:
         case ["-c", code, *_]:
             sources = [code.encode(errors="surrogateescape"), stdin]
@@ -52,6 +59,24 @@ def suits(argv: Sequence[str], env: Mapping[str, str], stdin: bytes) -> Interpre
     return Interpreter.WITH_LIBRARIES if any(map(uses_libraries, sources)) else Interpreter.PLAIN
 
 
+def _is_command(arguments: Sequence[str]) -> bool:
+    """Whether a shell called so runs one string. `--` before it changes nothing, unless it looks like an option."""
+    match arguments:
+        case ["-c", command] if not command.startswith(("-", "+")):
+            pass
+        case ["-c", "--", command]:
+            pass
+        case _:
+            return False
+    return len(command.encode(errors="surrogateescape")) <= _LONGEST
+
+
+def keep_shell(agent: AgentConnection) -> None:
+    """From now on a shell waits there, another one after each use."""
+    payload = encode_warm(Interpreter.SHELL, _SHELL_ARGUMENTS, _SHELL_ENVIRONMENT)
+    agent.send(Request.WARM, payload, FileExchange(_SHELL, Answer.DONE))
+
+
 def uses_libraries(source: bytes) -> bool:
     """Whether a Python program mentions one of them."""
     return _USES_LIBRARIES.search(source) is not None
@@ -62,7 +87,8 @@ class Warmth:
 
     def __init__(self, agent: AgentConnection, *, on: bool, is_busy: Callable[[], bool] = lambda: False) -> None:
         """`on`: there is one with the libraries from the start, which can be used once."""
-        self._waiting = {kind: _Waiting(agent, kind, is_busy) for kind in Interpreter}
+        kinds = (Interpreter.WITH_LIBRARIES, Interpreter.PLAIN)
+        self._waiting = {kind: _Waiting(agent, kind, is_busy) for kind in kinds}
         self._libraries = self._waiting[Interpreter.WITH_LIBRARIES]
         self._libraries.is_on = self._libraries.is_single = on
 
@@ -83,7 +109,8 @@ class Warmth:
 
     def used(self, kind: Interpreter, *, cold: bool) -> None:
         """A program has asked for it, and found it or not."""
-        self._waiting[kind].used(cold=cold)
+        if kind in self._waiting:  # another shell waits without being asked to
+            self._waiting[kind].used(cold=cold)
 
     async def give_up_unused(self) -> None:
         """End the one with the libraries if no program has asked for it. Raises `ContainerUnavailable`."""

@@ -27,13 +27,19 @@ void send_frame(uint8_t type, uint32_t id, const void *payload, size_t size);
 void send_bytes(uint8_t type, uint32_t id, const uint8_t *bytes, size_t size); /* in frames of at most CHUNK */
 void send_error(uint32_t id, int number);
 void receive(void); /* reads standard input once and handles every whole frame */
+uint8_t *put_u32(uint8_t *, uint32_t);
+uint8_t *put_u64(uint8_t *, uint64_t);
+_Noreturn void give_up(const char *why);
+
+/* read.c */
+uint32_t get_u32(const uint8_t *);
 uint8_t take_u8(struct reader *);
 uint32_t take_u32(struct reader *);
 uint64_t take_u64(struct reader *);
 char *take_string(struct reader *);
-uint8_t *put_u32(uint8_t *, uint32_t);
-uint8_t *put_u64(uint8_t *, uint64_t);
-_Noreturn void give_up(const char *why);
+char **take_strings(struct reader *); /* the array is the caller's to free */
+struct program;
+void read_program(struct program *, struct reader *); /* limits, working directory, arguments and environment */
 
 /* execution.c */
 void spawn(uint32_t id, struct reader *);
@@ -42,7 +48,6 @@ void stop(uint32_t id);
 void kill_biggest(uint32_t id);
 void reap(void);
 void ended(pid_t, int status); /* of the execution, if that is its process */
-char **take_strings(struct reader *); /* the array is the caller's to free */
 bool has_user_processes(void);
 void look_around(void); /* to be called now and then while the user has processes */
 size_t execution_poll(struct pollfd *, size_t room);
@@ -71,12 +76,18 @@ struct program {
     gid_t tag;
     int socket; /* if there is one: it starts as root, with this as descriptor 3 */
 };
-/* Takes limits, working directory, arguments and environment from a frame, and gives it a tag of its own. */
+/* Reads it from a frame, and gives it a tag of its own. */
 void take_program(struct program *, struct reader *);
 void free_program(struct program *);
 int failed_status(int failure); /* what a shell makes of a program that could not be started */
 /* Starts it as the user. Returns the pid, or -1 with a sentence on what failed written to stdio[2]. */
 pid_t start(const struct program *, int *failure);
+
+/* become.c */
+const char *become_user(const struct program *); /* limits, group, user; NULL, or what failed, and errno */
+/* A program may take away the directory that all later ones start in. They must be able to repair that: they start in
+ * the root directory, and it is said on standard error. */
+bool enter(const char *directory);
 
 /* filter.c */
 void prepare_filter(void); /* once, before the first set_filter: looks for the runtime's flaws */
@@ -98,11 +109,19 @@ struct process {
 };
 struct process kill_biggest_process(void); /* pid 0: the user has none */
 
+/* Between the agent and what waits to become a program (warm.py, waiting.c). */
+enum { WAITING_READY = 1, WAITING_ENDED = 2 };
+enum { MAX_HANDED = 1 << 16 }; /* of one program; a bigger one is started as any other */
+struct waiting_message {
+    uint32_t kind, pid, status; /* to it: its pid, the tag, 0; then the rest of SPAWN's payload */
+};
+
 /* warm.c */
 void warm_up(uint32_t id, struct reader *);
-pid_t cool_down(void); /* ends every waiting interpreter. What one of them was, 0 if there was none */
+pid_t cool_down(void); /* ends every Python that waits. What one of them was, 0 if there was none */
 /* Has one that waits become the program, the rest of a SPAWN's payload. Returns its pid, 0 if there is none. */
 pid_t hand_over(int kind, const struct reader *program, gid_t tag, const int stdio[3]);
+void wait_again(int kind); /* starts the one that is to wait whenever it has been used */
 bool is_warm(void);
 uint32_t warm_processes(void);
 size_t warm_poll(struct pollfd *); /* returns how many, at most INTERPRETERS */

@@ -22,7 +22,7 @@ struct stream {
 };
 
 static struct {
-    bool running, exited, out_of_memory, cold;
+    bool running, exited, out_of_memory, cold, shell;
     uint32_t id;
     pid_t pid;
     gid_t tag;
@@ -125,6 +125,7 @@ static void finish(void) {
     current.running = false;
     uint8_t flags = (current.out_of_memory ? EXIT_OUT_OF_MEMORY : 0) | (current.cold ? EXIT_COLD : 0);
     send_exit(current.id, current.status, flags, current.out.dropped, current.err.dropped);
+    if (current.shell) wait_again(SHELL);
 }
 
 void ended(pid_t pid, int status) {
@@ -181,8 +182,9 @@ void spawn(uint32_t id, struct reader *rest) {
     open_stream(&current.out, &program.stdio[1], HEAD_STDOUT, head, tail);
     open_stream(&current.err, &program.stdio[2], HEAD_STDERR, head, tail);
     int failure;
-    bool waits = (flags & (SPAWN_WARM | SPAWN_PLAIN)) != 0;
-    int kind = (flags & SPAWN_WARM) != 0 ? WITH_LIBRARIES : PLAIN;
+    bool waits = (flags & (SPAWN_WARM | SPAWN_PLAIN | SPAWN_SHELL)) != 0;
+    int kind = (flags & SPAWN_WARM) != 0 ? WITH_LIBRARIES : (flags & SPAWN_PLAIN) != 0 ? PLAIN : SHELL;
+    current.shell = waits && kind == SHELL;
     current.pid = waits ? hand_over(kind, &handed, program.tag, program.stdio) : 0;
     current.cold = waits && current.pid == 0;
     if (current.pid == 0) current.pid = start(&program, &failure);

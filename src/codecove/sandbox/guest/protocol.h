@@ -38,9 +38,9 @@ enum {
     KILL = 3,
     /* Kill the user's biggest process. Answered by VICTIM. */
     KILL_BIGGEST = 4,
-    /* u8 WITH_LIBRARIES or PLAIN, u32 count, count strings of argv, u32 count, count strings of the environment: start
-     * the interpreter of this kind that waits. Without arguments: end it. Answered by DONE when it is ready for a
-     * program, or has ended; or by ERROR. */
+    /* u8 WITH_LIBRARIES, PLAIN or SHELL, u32 count, count strings of argv, u32 count, count strings of the environment:
+     * start the interpreter of this kind that waits. Without arguments: end it. Answered by DONE when it is ready for a
+     * program, or has ended; or by ERROR. A SHELL is answered at once, and started again after each use. */
     WARM = 5,
     /* u32 room, u32 rows, u32 columns, and what SPAWN has from the address space on. A program on
      * a terminal of its own, beside executions and other terminals. Answered by DONE, TERMINAL_OUTPUT*, at most `room`
@@ -98,13 +98,15 @@ enum {
     SPAWN_HAS_STDIN = 1,
     SPAWN_WARM = 2,  /* in the interpreter that has the libraries, if one is ready */
     SPAWN_PLAIN = 4, /* in the one that has not, if one is ready */
+    SPAWN_SHELL = 8, /* in the bash that waits, if one is ready. The last argument is all that may differ from its own */
 };
 
 /* The interpreters that wait. */
 enum {
     WITH_LIBRARIES = 0,
     PLAIN = 1,
-    INTERPRETERS = 2,
+    SHELL = 2,
+    INTERPRETERS = 3,
 };
 
 enum {

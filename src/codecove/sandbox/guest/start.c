@@ -7,34 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent.h"
 
-enum { MAX_ARGUMENTS = 1 << 16 };
-
 static uint32_t started;
 
-char **take_strings(struct reader *rest) {
-    uint32_t count = take_u32(rest);
-    if (count > MAX_ARGUMENTS) give_up("too many strings");
-    char **strings = calloc(count + 1, sizeof *strings);
-    if (strings == NULL) give_up("no memory");
-    for (uint32_t i = 0; i < count; i++) strings[i] = take_string(rest);
-    return strings;
-}
-
 void take_program(struct program *program, struct reader *rest) {
-    program->address_space = take_u64(rest);
-    program->processes = take_u32(rest);
-    program->cwd = take_string(rest);
-    program->argv = take_strings(rest);
-    program->environment = take_strings(rest);
+    read_program(program, rest);
     program->tag = (gid_t)(FIRST_TAG + started++ % TAGS);
-    if (program->argv[0] == NULL) give_up("no arguments");
 }
 
 void free_program(struct program *program) {
@@ -52,20 +33,6 @@ static void fail(const char *what) {
     failed_with = errno;
     failed_at = what;
     _exit(127);
-}
-
-static void limit(int resource, rlim_t value) {
-    struct rlimit both = {value, value};
-    if (setrlimit(resource, &both) != 0) fail("setrlimit");
-}
-
-static void become_user(gid_t tag) {
-    /* System calls, not the library's functions, which would tell other threads of this (shared) memory. */
-    gid_t groups[1] = {tag};
-    if (syscall(SYS_setgroups, 1, groups) != 0) fail("setgroups");
-    if (syscall(SYS_setresgid, USER, USER, USER) != 0) fail("setresgid");
-    if (syscall(SYS_setresuid, USER, USER, USER) != 0) fail("setresuid");
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail("no_new_privs");
 }
 
 /* When the machine itself runs out, the user's processes go before the agent. */
@@ -102,13 +69,6 @@ static void execute(const struct program *program) {
     errno = worst;
 }
 
-/* A program may take away the directory that all later ones start in. They must be able to repair that. */
-static void enter(const char *directory) {
-    if (chdir(directory) == 0) return;
-    dprintf(STDERR_FILENO, "%s: %s, started in / instead\n", directory, strerror(errno));
-    if (chdir("/") != 0) fail("/");
-}
-
 static _Noreturn void child(const struct program *program) {
     setsid();
     for (int fd = 0; fd < 3; fd++)
@@ -118,15 +78,14 @@ static _Noreturn void child(const struct program *program) {
     if (program->socket > 0) {
         if (dup2(program->socket, 3) < 0 || fcntl(3, F_SETFD, 0) != 0) fail("socket");
     } else {
-        limit(RLIMIT_NPROC, program->processes);
-        limit(RLIMIT_AS, program->address_space);
-        become_user(program->tag);
+        const char *failed = become_user(program);
+        if (failed != NULL) fail(failed);
     }
     if (set_filter() != 0) fail("seccomp");
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    enter(program->cwd);
+    if (!enter(program->cwd)) fail("/");
     execute(program);
     fail(program->argv[0]);
     _exit(127);

@@ -1,6 +1,7 @@
-/* Interpreters that wait to become a program (warm.py). The agent hands one a program over a socket that no process of
- * the user ever has. There are two kinds: one with the usual libraries loaded, mostly a fork of another that stays, and
- * one without, which takes less time to start and is there only to have been started before. */
+/* Interpreters that wait to become a program (warm.py, waiting.c). The agent hands one a program over a socket that no
+ * process of the user ever has. There are three kinds: a Python with the usual libraries loaded, mostly a fork of
+ * another that stays; one without, which takes less time to start and is there only to have been started before; and a
+ * bash, which is so too and takes so little that the next is started as soon as a command has ended. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -14,22 +15,16 @@
 
 #include "agent.h"
 
-enum {
-    MAX_HANDED = 1 << 16, /* of one program; a bigger one is started as any other */
-    PATIENCE_MS = 500,    /* for a fork that is being made. To start anew takes longer when libraries are to be loaded */
-};
-enum { READY = 1, ENDED = 2 };
+enum { PATIENCE_MS = 500 }; /* for a fork that is being made. To start anew takes longer when libraries are loaded */
 enum { REAPING_TRIES = 100, REAPING_US = 200 };
-
-struct message {
-    uint32_t kind, pid, status;
-};
 
 static struct interpreter {
     pid_t parent, spare; /* the same if it is used once */
     int socket;
     bool asked; /* the host waits for the first spare */
     uint32_t request;
+    uint8_t *command; /* of one that waits again after each use: arguments and environment, as WARM has them */
+    size_t size;
 } interpreters[INTERPRETERS];
 
 #define EACH(it) struct interpreter *it = interpreters; it < interpreters + INTERPRETERS; it++
@@ -43,12 +38,12 @@ static void answer(struct interpreter *it, bool ready) {
 
 /* Takes what it has said. */
 static void listen_to(struct interpreter *it) {
-    struct message message;
+    struct waiting_message message;
     while (recv(it->socket, &message, sizeof message, MSG_DONTWAIT) == sizeof message) {
-        if (message.kind == READY) {
+        if (message.kind == WAITING_READY) {
             it->spare = (pid_t)message.pid;
             answer(it, true);
-        } else if (message.kind == ENDED) {
+        } else if (message.kind == WAITING_ENDED) {
             if (it->spare == (pid_t)message.pid) it->spare = 0;
             /* Its parent reaps it now. Until then it would pass for one that is left in the background. */
             for (int tries = 0; tries < REAPING_TRIES && kill((pid_t)message.pid, 0) == 0; tries++) usleep(REAPING_US);
@@ -99,23 +94,54 @@ static pid_t cool(struct interpreter *it) {
 pid_t cool_down(void) {
     pid_t ended = 0;
     for (EACH(it)) {
+        if (it == interpreters + SHELL) continue; /* that would not help */
         pid_t pid = cool(it);
         if (ended == 0) ended = pid;
     }
     return ended;
 }
 
+static void remember(struct interpreter *it, const struct reader *command) {
+    free(it->command);
+    it->size = (size_t)(command->end - command->at);
+    it->command = malloc(it->size);
+    if (it->command == NULL) give_up("no memory");
+    memcpy(it->command, command->at, it->size);
+}
+
+static void forget_command(struct interpreter *it) {
+    free(it->command);
+    it->command = NULL;
+}
+
+void wait_again(int kind) {
+    struct interpreter *it = interpreters + kind;
+    if (it->command == NULL || it->parent > 0) return;
+    struct reader command = {it->command, it->command + it->size};
+    char **argv = take_strings(&command), **environment = take_strings(&command);
+    if (!begin(it, argv, environment)) forget_command(it);
+    free(argv);
+    free(environment);
+}
+
 void warm_up(uint32_t id, struct reader *rest) {
     uint8_t kind = take_u8(rest);
     if (kind >= INTERPRETERS) give_up("unknown interpreter");
     struct interpreter *it = interpreters + kind;
+    const struct reader command = *rest;
     char **argv = take_strings(rest), **environment = take_strings(rest);
     answer(it, false); /* to a request that the host no longer waits for */
     it->asked = true;
     it->request = id;
     if (argv[0] == NULL) {
         it->asked = false;
+        forget_command(it);
         cool(it);
+        send_frame(DONE, id, NULL, 0);
+    } else if (kind == SHELL) {
+        it->asked = false;
+        remember(it, &command);
+        wait_again(kind);
         send_frame(DONE, id, NULL, 0);
     } else if (it->parent > 0) {
         if (it->spare > 0) answer(it, true);
@@ -127,7 +153,7 @@ void warm_up(uint32_t id, struct reader *rest) {
 }
 
 static bool is_given(struct interpreter *it, const struct reader *program, gid_t tag, const int stdio[3]) {
-    struct message header = {(uint32_t)it->spare, (uint32_t)tag, 0};
+    struct waiting_message header = {(uint32_t)it->spare, (uint32_t)tag, 0};
     struct iovec parts[2] = {
         {&header, sizeof header}, {(void *)program->at, (size_t)(program->end - program->at)}};
     union {
@@ -190,6 +216,7 @@ bool warm_ready(int fd) {
 bool warm_reaped(pid_t pid) {
     for (EACH(it)) {
         if (pid == it->parent) {
+            if (it->spare != pid) forget_command(it); /* it never got so far, and another one would not either */
             if (it->spare == pid) it->spare = 0;
             forget(it);
             return true;

@@ -27,32 +27,6 @@ uint8_t *put_u64(uint8_t *at, uint64_t value) {
     return put_u32(put_u32(at, (uint32_t)value), (uint32_t)(value >> 32));
 }
 
-static uint32_t get_u32(const uint8_t *at) {
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-static const uint8_t *take(struct reader *reader, size_t size) {
-    if ((size_t)(reader->end - reader->at) < size) give_up("short frame");
-    const uint8_t *at = reader->at;
-    reader->at += size;
-    return at;
-}
-
-uint8_t take_u8(struct reader *reader) { return *take(reader, 1); }
-
-uint32_t take_u32(struct reader *reader) { return get_u32(take(reader, 4)); }
-
-uint64_t take_u64(struct reader *reader) {
-    uint64_t low = take_u32(reader);
-    return low | (uint64_t)take_u32(reader) << 32;
-}
-
-char *take_string(struct reader *reader) {
-    const uint8_t *end = memchr(reader->at, 0, (size_t)(reader->end - reader->at));
-    if (end == NULL) give_up("string without end");
-    return (char *)take(reader, (size_t)(end - reader->at) + 1);
-}
-
 void send_frame(uint8_t type, uint32_t id, const void *payload, size_t size) {
     uint8_t header[HEADER];
     put_u32(header, (uint32_t)(size + HEADER - PREFIX));
