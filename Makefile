@@ -24,9 +24,10 @@ demo: setup ## see it work: a server, the official client, five things checked
 serve: setup ## run the server; its settings are COVE_* variables
 	@exec $(CLEAN) .venv/bin/cove serve $(ARGS)
 
-# A file of tests goes to one worker as a whole. The tests wait more than they compute, so three share two cores well.
+# A file of tests goes to one worker as a whole, in the order of tests/conftest.py. The tests wait half of their time,
+# so three share two cores well.
 test: setup-tests ## all tests but the long ones and those with a real model
-	@$(CLEAN) $(PYTHON) -m pytest -m "not soak" -n 3 --dist loadfile $(ARGS)
+	@$(CLEAN) $(PYTHON) -m pytest -m "not soak" -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-llama: setup-tests ## the tests with a real local model; downloads 160 MB the first time
 	@$(CLEAN) $(PYTHON) -m pytest -m llama tests/messages $(ARGS)

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import venv
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +22,10 @@ def python_environment(name: str) -> Path:
     lock = _LOCKS / f"{name}.txt"
 
     def make(directory: Path) -> None:
-        venv.create(directory, with_pip=True)
-        install = ["-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", str(lock)]
-        run([str(directory / "bin" / "python"), *install])
+        venv.create(directory, with_pip=False)
+        # Our own pip does it: to install another takes longer than most clients. What is imported is compiled then.
+        pip = [sys.executable, "-m", "pip", "--python", str(directory), "install", "--quiet", "--no-compile"]
+        run([*pip, "--require-hashes", "--no-deps", "-r", str(lock)])
 
     return _once(name, lock, make) / "bin" / "python"
 

@@ -12,7 +12,7 @@ from codecove.sandbox.errors import ContainerUnavailable
 from codecove.sandbox.host import Container
 from codecove.sandbox.lifecycle import State
 from codecove.sandbox.limits import Limits
-from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.local import LocalHost
 from codecove.sandbox.memory import HEADROOM_BYTES
 from codecove.sandbox.pool import PoolSize
 from codecove.store.database import Database
@@ -20,6 +20,7 @@ from codecove.workspaces import Caller, ContainerLimits
 from tests.containers.conftest import IDLE
 from tests.containers.standin import StandInHost
 from tests.containers.support import use
+from tests.support.host import host_config
 
 OWN = ContainerLimits(memory_bytes=256 * 2**20, disk_bytes=64 * 2**20, cpus=0.5, processes=20, open_files=300)
 
@@ -72,7 +73,7 @@ async def check(host: LocalHost, container: Container) -> None:
 
 @pytest.fixture
 async def real_host(tmp_path: Path, image: Path) -> AsyncIterator[LocalHost]:
-    config = HostConfig(tmp_path / "sandbox", image, limits=Limits(disk_bytes=96 * 2**20), pool=PoolSize(1, 1))
+    config = host_config(tmp_path / "sandbox", image, limits=Limits(disk_bytes=96 * 2**20), pool=PoolSize(1, 1))
     async with LocalHost(config) as host:
         yield host
 
@@ -110,7 +111,7 @@ async def test_it_really_has_them_beside_a_full_pool_and_keeps_them_whatever_bec
 
 @pytest.mark.sandbox
 async def test_more_than_the_machine_has_is_refused_and_leaves_nothing(image: Path, tmp_path: Path) -> None:
-    async with LocalHost(HostConfig(tmp_path, image)) as host:
+    async with LocalHost(host_config(tmp_path, image)) as host:
         for beyond in (Limits(memory_bytes=2**50), Limits(disk_bytes=2**60), Limits(cpus=5000)):
             with pytest.raises(ContainerUnavailable, match="this machine has"):
                 await host.create("one", beyond)

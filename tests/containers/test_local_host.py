@@ -13,18 +13,19 @@ from codecove.containers.journal import Journal
 from codecove.containers.service import Containers
 from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable
 from codecove.sandbox.host import Container
-from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.local import LocalHost
 from codecove.store.database import Database
 from codecove.workspaces import Caller
 from tests.containers.conftest import IDLE
 from tests.containers.standin import Clock
+from tests.support.host import host_config
 
 pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture
 async def real_host(tmp_path: Path, image: Path, database: Database) -> AsyncIterator[LocalHost]:
-    config = HostConfig(directory=tmp_path / "sandbox", rootfs=image)
+    config = host_config(tmp_path / "sandbox", image)
     async with Journal(database) as journal, LocalHost(config) as host:
         host.observe(journal)
         yield host

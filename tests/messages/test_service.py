@@ -20,12 +20,13 @@ from codecove.messages.protocol import Block, Event, Message, PassedHeaders
 from codecove.messages.service import Messages
 from codecove.messages.upstream import Upstreams
 from codecove.sandbox.limits import Limits
-from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.local import LocalHost
 from codecove.settings import Settings
 from codecove.store.database import Database
 from codecove.tools.precedence import Precedence
 from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller
 from tests.messages.support import CLIENT_TOOL, FACTS, MODEL, NEWER, OLDER, check_order, collect
+from tests.support.host import host_config
 from tests.support.script import Turn, bash, call, edit, python, say
 from tests.support.upstream import KEY, ScriptedUpstream
 
@@ -70,9 +71,7 @@ async def running(directory: Path, rootfs: Path, **settings: Any) -> AsyncIterat
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(f"sqlite:///{directory}/codecove.db"))
         limits = Limits(disk_bytes=64 * 2**20)
-        host = await stack.enter_async_context(
-            LocalHost(HostConfig(directory=directory / "sandbox", rootfs=rootfs, limits=limits))
-        )
+        host = await stack.enter_async_context(LocalHost(host_config(directory / "sandbox", rootfs, limits=limits)))
         containers = await stack.enter_async_context(Containers(database=database, host=host, idle_expiry=3600))
         files = Files(database=database, blobs=Blobs(directory / "blobs"), max_size=10**6)
         chosen = Settings(**settings)

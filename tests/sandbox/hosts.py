@@ -12,7 +12,8 @@ import pytest_asyncio
 from codecove.sandbox.container import LocalContainer
 from codecove.sandbox.host import Execution
 from codecove.sandbox.limits import Limits
-from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.local import LocalHost
+from tests.support.host import host_config
 
 LIMITS = Limits(disk_bytes=64 * 2**20)
 _names = (f"test-{number}" for number in itertools.count(1))
@@ -58,7 +59,7 @@ async def host(
     if shutil.which(request.param) is None:
         pytest.skip(f"{request.param} is not installed")
     directory = tmp_path_factory.mktemp(request.param)
-    async with LocalHost(HostConfig(directory, image, runtime=request.param, limits=LIMITS)) as host:
+    async with LocalHost(host_config(directory, image, runtime=request.param, limits=LIMITS)) as host:
         yield host
     assert list((directory / "containers").iterdir()) == []
 

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from codecove.sandbox.errors import ContainerNotFound, ContainerUnavailable, HostFull
-from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.local import LocalHost
 from codecove.sandbox.pool import PoolSize
 from tests.sandbox.hosts import LIMITS
+from tests.support.host import host_config
 
 WORKERS = 3
 MOST = 6
@@ -126,7 +127,7 @@ async def check(host: LocalHost, name: str, expected: dict[str, str]) -> None:
 
 
 async def main(directory: str, image: str, runtime: str, seed: str) -> None:
-    config = HostConfig(
+    config = host_config(
         Path(directory, "host"), Path(image), runtime=runtime, limits=LIMITS, max_containers=PLACES, pool=PoolSize(0, 1)
     )
     ledger = Ledger(Path(directory, "ledger"))

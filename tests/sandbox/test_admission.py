@@ -13,9 +13,10 @@ from codecove.sandbox import memory
 from codecove.sandbox.admission import Bounds, Use, refusal
 from codecove.sandbox.errors import HostFull
 from codecove.sandbox.lifecycle import State
-from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.local import LocalHost
 from codecove.sandbox.room import Room
 from tests.sandbox.hosts import LIMITS, Shell
+from tests.support.host import host_config
 
 GIB = 2**30
 USES = st.lists(st.builds(Use, st.integers(0, GIB), st.just(GIB)), max_size=20)
@@ -115,7 +116,7 @@ async def test_what_is_being_started_counts() -> None:
 
 @asynccontextmanager
 async def opened(image: Path, directory: Path, **values: int | float) -> AsyncIterator[LocalHost]:
-    async with LocalHost(HostConfig(directory, image, limits=LIMITS, **values)) as host:  # type: ignore[arg-type]
+    async with LocalHost(host_config(directory, image, limits=LIMITS, **values)) as host:
         yield host
 
 

@@ -17,10 +17,11 @@ import pytest
 from codecove.sandbox import record
 from codecove.sandbox.errors import ContainerLost, ContainerUnavailable, HostFull
 from codecove.sandbox.lifecycle import State, Transition
-from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.local import LocalHost
 from codecove.sandbox.observing import Work
 from tests.sandbox.hosts import LIMITS, Shell, new_name
 from tests.sandbox.test_life import becomes, settled, traces
+from tests.support.host import host_config
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
 
@@ -117,7 +118,7 @@ async def test_it_can_die_again_and_again(own_shell: Shell) -> None:
 
 @pytest.fixture
 async def host_of_its_own(image: Path, tmp_path: Path) -> AsyncIterator[LocalHost]:
-    config = HostConfig(tmp_path / "host", image, limits=LIMITS, boot_timeout=3)
+    config = host_config(tmp_path / "host", image, limits=LIMITS, boot_timeout=3)
     async with LocalHost(config) as host:
         yield host
 
@@ -167,7 +168,7 @@ async def test_an_image_that_is_deleted_under_the_server_costs_no_files(image: P
     rootfs.mkdir()
     subprocess.run(["mount", "--bind", str(image), str(rootfs)], check=True)
     try:
-        async with LocalHost(HostConfig(tmp_path / "host", rootfs, limits=LIMITS, boot_timeout=5)) as host:
+        async with LocalHost(host_config(tmp_path / "host", rootfs, limits=LIMITS, boot_timeout=5)) as host:
             shell = Shell(host, await host.create("one"))
             await shell.output("echo kept > file")
             await host.sleep("one")
@@ -267,7 +268,7 @@ async def small_disk(tmp_path: Path) -> AsyncIterator[Path]:
 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_a_full_disk_of_the_host_makes_no_containers_and_loses_none(image: Path, small_disk: Path) -> None:
-    async with LocalHost(HostConfig(small_disk / "host", image, limits=LIMITS)) as host:
+    async with LocalHost(host_config(small_disk / "host", image, limits=LIMITS)) as host:
         shells = [Shell(host, await host.create(name)) for name in ("awake", "asleep")]
         for shell in shells:
             await shell.output("echo kept > file; sync; sleep 600 &")

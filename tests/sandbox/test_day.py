@@ -12,11 +12,12 @@ import pytest
 from codecove.sandbox.errors import ContainerNotFound, ContainerUnavailable, HostFull
 from codecove.sandbox.lifecycle import State
 from codecove.sandbox.limits import Limits
-from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.local import LocalHost
 from codecove.sandbox.pool import MAX_AGE_SECONDS, MEMORY_SECONDS, PoolSize
 from codecove.sandbox.resident import Resident
 from codecove.sandbox.rest import Freezing
 from tests.sandbox.simulated import MIB, Machine, SimulatedLoop, Site, simulate
+from tests.support.host import host_config
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -183,7 +184,7 @@ def test_a_day_of_traffic_is_within_all_bounds(seed: int, tmp_path: Path, monkey
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(CORES)))
 
     async def a_day() -> Day:
-        config = HostConfig(
+        config = host_config(
             tmp_path, tmp_path, idle_sleep=IDLE_SLEEP, freezing=FREEZING, pool=POOL, max_containers=PLACES
         )
         async with LocalHost(config) as host:

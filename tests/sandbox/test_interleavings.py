@@ -24,9 +24,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from codecove.sandbox.container import LocalContainer
 from codecove.sandbox.errors import ContainerNotFound, ContainerUnavailable, GuestFileError, HostFull
 from codecove.sandbox.lifecycle import ImpossibleTransition, State
-from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.local import LocalHost
 from tests.sandbox.hosts import LIMITS
 from tests.sandbox.test_life import Traces, settled, traces
+from tests.support.host import host_config
 
 pytestmark = pytest.mark.sandbox
 
@@ -66,7 +67,7 @@ class Lives(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.host = LocalHost(
-            HostConfig(
+            host_config(
                 self.directory, self.image, runtime=self.runtime, limits=LIMITS, max_containers=PLACES, idle_sleep=None
             )
         )

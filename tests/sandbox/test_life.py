@@ -18,6 +18,7 @@ from codecove.sandbox.errors import ContainerNotFound, ContainerUnavailable, Hos
 from codecove.sandbox.lifecycle import State
 from codecove.sandbox.local import HostConfig, LocalHost
 from tests.sandbox.hosts import LIMITS, Shell, new_name
+from tests.support.host import host_config
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
 
@@ -177,7 +178,7 @@ async def test_a_container_with_something_in_the_background_is_not_frozen_soon(o
 
 @pytest.fixture
 async def small_host(image: Path, tmp_path: Path) -> AsyncIterator[LocalHost]:
-    config = HostConfig(tmp_path, image, limits=LIMITS, max_containers=1)
+    config = host_config(tmp_path, image, limits=LIMITS, max_containers=1)
     async with LocalHost(config) as host:
         yield host
 
@@ -197,7 +198,7 @@ async def test_no_more_containers_than_the_host_may_have(small_host: LocalHost) 
 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_closing_the_host_leaves_nothing_but_files(image: Path, tmp_path: Path) -> None:
-    host = LocalHost(HostConfig(tmp_path, image, limits=LIMITS))
+    host = LocalHost(host_config(tmp_path, image, limits=LIMITS))
     before = traces(host)
     async with host:
         await host.create("idle")
@@ -213,7 +214,7 @@ async def test_closing_the_host_leaves_nothing_but_files(image: Path, tmp_path: 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_two_servers_never_share_a_directory(small_host: LocalHost, image: Path) -> None:
     with pytest.raises(SandboxError, match="another server is using"):
-        async with LocalHost(HostConfig(small_host.directory, image)):
+        async with LocalHost(host_config(small_host.directory, image)):
             pass
 
 
@@ -262,7 +263,7 @@ async def test_the_next_start_finds_the_files_of_a_killed_server_and_ends_all_el
     server = await asyncio.create_subprocess_exec(*command)
     assert await server.wait() == -signal.SIGKILL
     (tmp_path / "containers/half-made").mkdir()
-    host = LocalHost(HostConfig(tmp_path, image, runtime=runtime, limits=LIMITS))
+    host = LocalHost(host_config(tmp_path, image, runtime=runtime, limits=LIMITS))
     assert traces(host).mounts > 0
     async with host:
         clean = replace(traces(host), mounts=0, loop_devices=0, control_groups=0)

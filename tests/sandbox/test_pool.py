@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codecove.sandbox.lifecycle import State
-from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.local import LocalHost
 from codecove.sandbox.pool import BURST_SECONDS, MEMORY_SECONDS, Demand, PoolSize, is_calm
 from tests.sandbox.hosts import LIMITS, Shell
 from tests.sandbox.test_life import settled, traces
+from tests.support.host import host_config
 
 
 def demand(*moments: float) -> Demand:
@@ -67,7 +68,7 @@ def test_one_is_made_only_when_that_delays_nobody(waiting: int, starting: int, b
 
 @asynccontextmanager
 async def pooled(image: Path, directory: Path, *, minimum: int = 1, maximum: int = 2) -> AsyncIterator[LocalHost]:
-    config = HostConfig(directory, image, limits=LIMITS, pool=PoolSize(minimum, maximum), max_containers=4)
+    config = host_config(directory, image, limits=LIMITS, pool=PoolSize(minimum, maximum), max_containers=4)
     async with LocalHost(config) as host:
         yield host
 
@@ -119,7 +120,7 @@ async def test_one_of_the_pool_survives_a_restart_once_it_has_an_id_and_the_rest
 
 @pytest.mark.sandbox
 async def test_the_pool_leaves_nothing_and_a_dead_member_is_replaced(image: Path, tmp_path: Path) -> None:
-    config = HostConfig(tmp_path, image, limits=LIMITS, pool=PoolSize(1, 1))
+    config = host_config(tmp_path, image, limits=LIMITS, pool=PoolSize(1, 1))
     host = LocalHost(config)
     before = traces(host)
     async with host:

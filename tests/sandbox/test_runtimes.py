@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.local import LocalHost
 from tests.sandbox.hosts import LIMITS, Shell
 from tests.sandbox.test_life import settled, traces
+from tests.support.host import host_config
 
 pytestmark = pytest.mark.sandbox
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.sandbox
 @pytest.mark.skipif(shutil.which("runc") is None, reason="runc is not installed")
 async def test_a_life_under_runc(image: Path, tmp_path: Path) -> None:
     limits = replace(LIMITS, memory_bytes=256 * 2**20)
-    async with LocalHost(HostConfig(tmp_path, image, runtime="runc", limits=limits)) as host:
+    async with LocalHost(host_config(tmp_path, image, runtime="runc", limits=limits)) as host:
         await host.delete((await host.create("first")).id)
         before = traces(host)
         shell = Shell(host, await host.create("one"))

@@ -12,9 +12,10 @@ import pytest
 from codecove.sandbox import record
 from codecove.sandbox.errors import ContainerNotFound, HostFull
 from codecove.sandbox.lifecycle import State
-from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.local import LocalHost
 from tests.sandbox.hosts import LIMITS, Shell, new_name
 from tests.sandbox.test_life import becomes, settled, traces
+from tests.support.host import host_config
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
 
@@ -140,7 +141,7 @@ async def test_deleting_a_sleeping_container_removes_its_files(host: LocalHost) 
 async def opened(
     image: Path, directory: Path, *, places: int = 10, idle: float | None = None
 ) -> AsyncIterator[LocalHost]:
-    config = HostConfig(directory, image, limits=LIMITS, max_containers=places, idle_sleep=idle)
+    config = host_config(directory, image, limits=LIMITS, max_containers=places, idle_sleep=idle)
     async with LocalHost(config) as host:
         yield host
 

@@ -11,8 +11,9 @@ import pytest
 import pytest_asyncio
 
 from codecove.sandbox.container import LocalContainer
-from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.local import LocalHost
 from tests.sandbox.hosts import LIMITS, Shell, new_name
+from tests.support.host import host_config
 
 pytestmark = [
     pytest.mark.sandbox,
@@ -24,7 +25,7 @@ pytestmark = [
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def host(image: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalHost]:
     """One whose containers use pandas, with a template because of that."""
-    config = HostConfig(tmp_path_factory.mktemp("template"), image, limits=LIMITS)
+    config = host_config(tmp_path_factory.mktemp("template"), image, limits=LIMITS)
     async with LocalHost(config) as host:
         first = await host.create(new_name())
         assert host._warm is not None

@@ -18,9 +18,10 @@ from pathlib import Path
 import pytest
 
 from codecove.sandbox.container import LocalContainer
-from codecove.sandbox.local import HostConfig, LocalHost
+from codecove.sandbox.local import LocalHost
 from tests.sandbox.hosts import LIMITS, Shell
 from tests.security.test_hostile import CALL, PROGRAMS, SYSTEM_CALLS
+from tests.support.host import host_config
 
 pytestmark = [
     pytest.mark.sandbox,
@@ -137,7 +138,7 @@ def test_what_would_lead_out_is_noticed(line: str) -> None:
 async def test_no_program_makes_gvisor_reach_beyond_its_containers_files(
     image: Path, tmp_path: Path, programs: Sequence[str]
 ) -> None:
-    async with LocalHost(HostConfig(tmp_path / "host", image, limits=LIMITS)) as host:
+    async with LocalHost(host_config(tmp_path / "host", image, limits=LIMITS)) as host:
         shell = Shell(host, await host.create("one"))
         await shell.output("true")
         trace = tmp_path / "trace"

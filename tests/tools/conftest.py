@@ -27,6 +27,7 @@ from codecove.tools.context import ToolLimits
 from codecove.tools.session import ToolSession, Upload
 from codecove.tools.versions import VERSIONS
 from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller
+from tests.support.host import host_config
 from tests.tools.strict import assert_strict
 
 CALLER = Caller(workspace_id=DEFAULT_WORKSPACE_ID, key_id="apikey_01" + "0" * 22)
@@ -154,7 +155,7 @@ async def running_server(directory: Path, config: HostConfig) -> AsyncIterator[S
 async def package_server(tmp_path_factory: pytest.TempPathFactory, image: Path) -> AsyncIterator[Server]:
     directory = tmp_path_factory.mktemp("tools")
     limits = Limits(disk_bytes=64 * 2**20, output_bytes=100_000)
-    async with running_server(directory, HostConfig(directory / "host", image, limits=limits)) as server:
+    async with running_server(directory, host_config(directory / "host", image, limits=limits)) as server:
         yield server
 
 

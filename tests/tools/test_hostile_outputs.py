@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from codecove.sandbox.limits import Limits
-from codecove.sandbox.local import HostConfig
+from tests.support.host import host_config
 from tests.tools.conftest import CALLER, Request, Server, running_server
 
 pytestmark = [
@@ -93,7 +93,7 @@ async def test_a_flood_of_files_is_said_and_does_no_harm(request_: Request, serv
 @pytest.mark.soak
 async def test_a_hundred_thousand_files_are_said_and_do_no_harm(image: Path, tmp_path: Path, place: str) -> None:
     limits = Limits(disk_bytes=2 * 2**30)
-    async with running_server(tmp_path, HostConfig(tmp_path / "host", image, limits=limits)) as server:
+    async with running_server(tmp_path, host_config(tmp_path / "host", image, limits=limits)) as server:
         async with server.request() as request:
             await flood(request, place, 100_000)
         await server.delete_containers()

@@ -9,11 +9,11 @@ import pytest
 from codecove.errors import NoRoom
 from codecove.sandbox.errors import GuestFileError
 from codecove.sandbox.host import Container
-from codecove.sandbox.local import HostConfig
 from codecove.tools.base import Call
 from codecove.tools.directories import input_directory
 from codecove.tools.session import Upload
 from codecove.tools.versions import VERSIONS
+from tests.support.host import host_config
 from tests.tools.conftest import Request, Server, running_server
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
@@ -114,7 +114,7 @@ async def test_an_expired_container_is_said_to_be_so(server: Server) -> None:
 async def test_without_room_a_request_ends_until_something_has_run_and_then_the_model_is_told(
     tmp_path: Path, image: Path
 ) -> None:
-    config = HostConfig(tmp_path / "host", image, max_containers=1, admission_wait=0.2)
+    config = host_config(tmp_path / "host", image, max_containers=1, admission_wait=0.2)
     async with running_server(tmp_path, config) as server, server.request() as first, server.request() as second:
         assert (await first.bash("true"))["return_code"] == 0
         busy = asyncio.create_task(second.bash("sleep 60"))  # the first goes to sleep for it
@@ -133,7 +133,7 @@ async def test_without_room_a_request_ends_until_something_has_run_and_then_the_
 async def test_a_sandbox_that_cannot_start_is_unavailable(tmp_path: Path) -> None:
     rootfs = tmp_path / "rootfs"
     rootfs.mkdir()
-    async with running_server(tmp_path, HostConfig(tmp_path / "host", rootfs)) as server, server.request() as request:
+    async with running_server(tmp_path, host_config(tmp_path / "host", rootfs)) as server, server.request() as request:
         rootfs.rmdir()
         for content in (await request.bash("true"), await request.python("1"), await request.edit("view", ".")):
             assert content["error_code"] == "unavailable"
