@@ -17,6 +17,7 @@ from sqlalchemy import URL
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.s3 import S3Server, running_s3
 from tests.support.server import Server, Servers
+from tests.support.sqlite import new_sqlite
 from tests.support.upstream import ScriptedUpstream, running
 
 # The clients under test read these, and so do the HTTP libraries below them.
@@ -121,7 +122,7 @@ def postgres() -> Iterator[Postgres]:
 async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[URL]:
     """A database of each kind: a test that uses this runs over both."""
     if request.param == "sqlite":
-        yield URL.create("sqlite", database=str(tmp_path / "codecove.db"))
+        yield new_sqlite(tmp_path)
         return
     async with request.getfixturevalue("postgres").database() as url:
         yield url

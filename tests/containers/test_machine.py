@@ -5,6 +5,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from codecove.store.database import Database
 from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller
 from tests.containers.conftest import IDLE
 from tests.containers.standin import Clock, StandInHost
+from tests.support.sqlite import new_sqlite
 
 CALLER = Caller(workspace_id=DEFAULT_WORKSPACE_ID, key_id="apikey_one")
 
@@ -55,7 +57,7 @@ class LeasesAndExpiry(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         async def start() -> Containers:
-            database = await self.stack.enter_async_context(Database(f"sqlite:///{self.directory.name}/codecove.db"))
+            database = await self.stack.enter_async_context(Database(new_sqlite(Path(self.directory.name))))
             service = Containers(database=database, host=self.host, idle_expiry=IDLE, now=self.clock)
             return await self.stack.enter_async_context(service)
 

@@ -28,6 +28,7 @@ from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller
 from tests.messages.support import CLIENT_TOOL, FACTS, MODEL, NEWER, OLDER, check_order, collect
 from tests.support.host import host_config
 from tests.support.script import Turn, bash, call, edit, python, say
+from tests.support.sqlite import new_sqlite
 from tests.support.upstream import KEY, ScriptedUpstream
 
 pytestmark = pytest.mark.sandbox
@@ -69,7 +70,7 @@ class Service:
 @asynccontextmanager
 async def running(directory: Path, rootfs: Path, **settings: Any) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database(f"sqlite:///{directory}/codecove.db"))
+        database = await stack.enter_async_context(Database(new_sqlite(directory)))
         limits = Limits(disk_bytes=64 * 2**20)
         host = await stack.enter_async_context(LocalHost(host_config(directory / "sandbox", rootfs, limits=limits)))
         containers = await stack.enter_async_context(Containers(database=database, host=host, idle_expiry=3600))

@@ -11,18 +11,21 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from sqlalchemy import URL, text
-from sqlalchemy.ext.asyncio import create_async_engine
+import asyncpg  # type: ignore[import-untyped]
+from sqlalchemy import URL
 
-from codecove.store.address import address
 from codecove.store.database import Database
 from codecove.store.tables import Table
 from codecove.workspaces import DEFAULT_WORKSPACE_ID
 
 _USER = "codecove"
 _MIGRATED = "migrated"
-_EMPTY = [f"DELETE FROM {table.name}" for table in reversed(Table.metadata.sorted_tables)]
-_EMPTY.append(f"INSERT INTO workspaces (id, name, created_at) VALUES ('{DEFAULT_WORKSPACE_ID}', 'default', now())")
+_EMPTY = "; ".join(
+    [
+        *(f"DELETE FROM {table.name}" for table in reversed(Table.metadata.sorted_tables)),
+        f"INSERT INTO workspaces (id, name, created_at) VALUES ('{DEFAULT_WORKSPACE_ID}', 'default', now())",
+    ]
+)
 # Nothing of it is to survive the tests, so nothing need reach the disk.
 _OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=32MB", "max_connections=60")
 
@@ -48,7 +51,7 @@ class Postgres:
         try:
             yield self.url(name)
         finally:
-            await self._run(*_EMPTY, database=name)
+            await self._run(_EMPTY, database=name)
             self._free.append(name)
 
     @contextlib.asynccontextmanager
@@ -65,15 +68,12 @@ class Postgres:
         """End every connection to a database, as a restart of the server does."""
         await self._run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{url.database}'")
 
-    async def _run(self, *statements: str, database: str = "postgres") -> None:
-        place = address(self.url(database))
-        engine = create_async_engine(place.url, connect_args=place.connect_args, isolation_level="AUTOCOMMIT")
+    async def _run(self, statements: str, *, database: str = "postgres") -> None:
+        connection = await asyncpg.connect(user=_USER, database=database, host=str(self._socket_dir))
         try:
-            async with engine.connect() as connection:
-                for statement in statements:
-                    await connection.execute(text(statement))
+            await connection.execute(statements)  # of several all or none, in one message
         finally:
-            await engine.dispose()
+            await connection.close()
 
 
 @contextlib.contextmanager

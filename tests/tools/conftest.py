@@ -28,6 +28,7 @@ from codecove.tools.session import ToolSession, Upload
 from codecove.tools.versions import VERSIONS
 from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller
 from tests.support.host import host_config
+from tests.support.sqlite import new_sqlite
 from tests.tools.strict import assert_strict
 
 CALLER = Caller(workspace_id=DEFAULT_WORKSPACE_ID, key_id="apikey_01" + "0" * 22)
@@ -142,7 +143,7 @@ def content_of(block: dict[str, Any]) -> dict[str, Any]:
 @asynccontextmanager
 async def running_server(directory: Path, config: HostConfig) -> AsyncIterator[Server]:
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database(f"sqlite:///{directory}/codecove.db"))
+        database = await stack.enter_async_context(Database(new_sqlite(directory)))
         host = await stack.enter_async_context(LocalHost(config))
         time = Clock()
         containers = Containers(database=database, host=host, idle_expiry=3600, now=time.now)
