@@ -55,7 +55,7 @@ class Premises:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._lock_file = _lock(self.directory)
         if self._config.expedite:
-            self._grace.shorten()
+            await asyncio.to_thread(self._grace.shorten)
         rootfs = self._config.rootfs.resolve()
         await self._runtime.probe()
         programs = self._config.programs or self.directory
