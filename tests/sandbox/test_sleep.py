@@ -100,8 +100,32 @@ async def test_its_processes_live_on_under_gvisor_and_its_record_says_so(own_she
             assert await own_shell.processes() == []
             break
         assert own_shell.container.last.cause == "woke with its processes"
+        assert own_shell.container.has_background
         assert (await count(own_shell)).split() == [str(number), pid]
     assert first == "1"
+
+
+async def test_shared_memory_is_kept_and_nothing_runs_on_for_it(own_shell: Shell) -> None:
+    if "runsc" not in own_shell.host.directory.name:
+        return  # where processes can't be kept, memory can't be either
+    await own_shell.output("echo kept > /dev/shm/file")
+    await sleep(own_shell)
+    await own_shell.host.get(own_shell.container.id)
+    assert own_shell.container.last.cause == "woke with its processes"
+    assert not own_shell.container.has_background
+    await becomes(own_shell, State.FROZEN)
+    assert await own_shell.output("cat /dev/shm/file") == "kept\n"
+
+
+async def test_what_it_has_run_does_not_weigh_on_its_sleep(own_shell: Shell) -> None:
+    kept = own_shell.host._residents[own_shell.container.id]._site.checkpoint_directory
+    sizes = []
+    for executions in (1, 20):
+        for _ in range(executions):
+            await own_shell.output("echo hi")
+        await sleep(own_shell)
+        sizes.append(sum(path.stat().st_size for path in kept.glob("*")))
+    assert sizes[1] <= sizes[0] + 2**16
 
 
 async def test_calls_at_once_wake_it_once(own_shell: Shell) -> None:

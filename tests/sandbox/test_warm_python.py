@@ -325,10 +325,26 @@ async def test_too_much_memory_ends_the_program_alone(shell: Shell) -> None:
     await make_warm(shell)
 
 
-async def test_it_comes_back_after_sleep(own_shell: Shell) -> None:
+async def test_a_program_lives_on_when_what_it_was_forked_from_ends(own_shell: Shell) -> None:
+    program = MENTION + "import os, time; print(os.getppid()); time.sleep(1); print(os.getppid())"
+    parents = ["1"]
+    while parents[0] == "1":  # it found no fork, and was started by the agent
+        await make_warm(own_shell)
+        running = asyncio.create_task(own_shell.python(program))
+        await asyncio.sleep(0.7)
+        await own_shell.container.end_warm_interpreter()
+        parents = (await running).stdout.head.decode().split()
+    assert parents[1] == "1"
+
+
+@pytest.mark.parametrize("pause", [0, 1.3])
+async def test_it_does_not_sleep_with_its_container_and_comes_back(own_shell: Shell, pause: float) -> None:
+    """Neither what waits nor the fork that is still being made."""
     await make_warm(own_shell)
-    await asyncio.sleep(1.3)
+    await asyncio.sleep(pause)
     assert await own_shell.host.sleep(own_shell.container.id)
+    kept = own_shell.host._residents[own_shell.container.id]._site.checkpoint_directory
+    assert sum(path.stat().st_size for path in kept.glob("*")) < 2 * 2**20
     assert (await own_shell.python("import pandas; print(1)")).stdout.head == b"1\n"
     await make_warm(own_shell)
 

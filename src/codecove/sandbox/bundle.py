@@ -5,6 +5,8 @@ from typing import Any
 from codecove.sandbox import seccomp
 
 AGENT_PATH = "/.codecove/agent"
+HOST_KERNEL = "host-kernel"
+"""What the agent is told if programs talk to the host's kernel (agent.h)."""
 WARM_PATH = "/.codecove/warm.py"
 WAITING_PATH = "/.codecove/waiting.so"
 FIRST_ID = 0x70000000
@@ -59,7 +61,7 @@ def config(*, cgroup: str, host_kernel: bool, open_files: int) -> dict[str, Any]
         "hostname": "sandbox",
         "root": {"path": "root", "readonly": False},
         "process": {
-            "args": [AGENT_PATH],
+            "args": [AGENT_PATH, HOST_KERNEL] if host_kernel else [AGENT_PATH],
             "env": [],
             "cwd": "/",
             "user": {"uid": 0, "gid": 0},

@@ -10,6 +10,8 @@
 
 #include "protocol.h"
 
+#define HOST_KERNEL "host-kernel" /* the argument that says so to the agent: see host_kernel */
+
 enum {
     USER = 1000,
     /* Each execution's processes carry a supplementary group of their own, which an unprivileged process can
@@ -66,6 +68,7 @@ void terminals_ready(const struct pollfd *, size_t count);
 void end_terminals(void); /* those whose program has ended */
 
 /* start.c */
+extern bool host_kernel; /* whether programs talk to the machine's own kernel */
 struct program {
     char **argv, **environment;
     const char *cwd;

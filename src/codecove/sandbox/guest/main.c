@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,7 +29,8 @@ static void handle_signals(void) {
     sigprocmask(SIG_BLOCK, &blocked, NULL);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    host_kernel = argc > 1 && strcmp(argv[1], HOST_KERNEL) == 0;
     /* Nobody but root may look into this process through /proc, or trace it. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) give_up("prctl");
     umask(022);

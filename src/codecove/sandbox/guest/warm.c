@@ -17,6 +17,7 @@
 
 enum { PATIENCE_MS = 500 }; /* for a fork that is being made. To start anew takes longer when libraries are loaded */
 enum { REAPING_TRIES = 100, REAPING_US = 200 };
+enum { ENDING_MS = 1000 };
 
 static struct interpreter {
     pid_t parent, spare; /* the same if it is used once */
@@ -78,11 +79,25 @@ static bool begin(struct interpreter *it, char **argv, char **environment) {
     return true;
 }
 
+/* A fork that is not ready yet is not known by its pid. It ends with its parent, and holds the socket until its memory is
+ * free: what goes to sleep now does not keep it. */
+static void see_fork_end(struct interpreter *it) {
+    long since = milliseconds(), left = ENDING_MS;
+    struct pollfd polled = {it->socket, POLLIN, 0};
+    while (left > 0 && poll(&polled, 1, (int)left) > 0 && (polled.revents & POLLIN) != 0) {
+        struct waiting_message unheard;
+        if (recv(it->socket, &unheard, sizeof unheard, MSG_PEEK | MSG_DONTWAIT) <= 0) return;
+        listen_to(it);
+        left = ENDING_MS - (milliseconds() - since);
+    }
+}
+
 static pid_t cool(struct interpreter *it) {
     pid_t parent = it->parent;
     if (parent == 0) return 0;
     kill(parent, SIGKILL);
     waitpid(parent, NULL, 0);
+    see_fork_end(it);
     pid_t spare = it->spare == parent ? 0 : it->spare;
     it->spare = spare;
     forget(it);

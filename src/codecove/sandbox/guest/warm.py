@@ -47,7 +47,8 @@ INTERRUPTED = 0x100
 MESSAGE = struct.Struct("=III")
 MAX_PROGRAM = 1 << 17
 CAP_SETGID = 1 << 6
-PR_SET_DUMPABLE, PR_SET_KEEPCAPS = 4, 8
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS = 1, 4, 8
+SIGKILL = 9
 CAPABILITIES_VERSION = 0x20080522
 
 REHEARSAL = b"""
@@ -95,6 +96,7 @@ def become_nobody() -> None:
 
 def become_user(group: int) -> None:
     """For good."""
+    libc.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)
     os.setgroups([group])
     os.setresgid(USER, USER, USER)
     os.setresuid(USER, USER, USER)
@@ -237,11 +239,15 @@ def serve(loaded: Loaded, agent: socket.socket) -> Program:
         return os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0), os.sched_getaffinity(0)
 
     before = scheduling()
+    parent = os.getpid()
     # With the user as its effective id it can be rescheduled by him. Then one that he could not reach takes over.
     while scheduling() == before:
         pid = os.fork()
         if pid == 0:
             libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # gVisor forgets it
+            libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)  # as long as it is no program yet
+            if os.getppid() != parent:
+                os._exit(0)
             rehearse(loaded)
             return become_program(loaded, agent)
         end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
