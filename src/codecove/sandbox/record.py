@@ -28,6 +28,8 @@ class Checkpoint:
     identity: str
     """Of the runtime, the image and the agent that it was made with: it can be restored with the same alone."""
     digest: str
+    background: bool = True
+    """Whether some of them are the user's."""
 
 
 @dataclass(frozen=True, slots=True)

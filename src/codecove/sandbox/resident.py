@@ -116,6 +116,7 @@ class Resident:
         asleep as before, with its files. `ContainerLost`: it has failed.
         """
         began = time.monotonic()
+        background = self._record.checkpoint is not None and self._record.checkpoint.background
         self.container.begin_wake()
         try:
             connection, missing = await self._restore()
@@ -129,7 +130,7 @@ class Resident:
             await self._back_to_sleep(error)
             raise failure_of(error, "a sleeping container could not be woken") from error
         cause = f"woke with its files only: {missing}" if missing else "woke with its processes"
-        self.container.awake(connection, cause, background=not missing)
+        self.container.awake(connection, cause, background=background and not missing)
         self._observer.took("wake", time.monotonic() - began)
         _log.info("%s %s, in %.0f ms", self.container.id, cause, (time.monotonic() - began) * 1000)
 
@@ -193,7 +194,8 @@ class Resident:
             without = await self._why_not(connection)
             if without is None:
                 digest = await self._site.checkpoint()
-                return replace(self._record, checkpoint=Checkpoint(self._ground.identity, digest), without="")
+                checkpoint = Checkpoint(self._ground.identity, digest, background=self.container.has_background)
+                return replace(self._record, checkpoint=checkpoint, without="")
         except (SandboxError, OSError) as error:
             without = f"they could not be kept: {error}"
             _log.warning("%s: %s", self.container.id, without)
