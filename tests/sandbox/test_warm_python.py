@@ -250,6 +250,19 @@ if __name__ == '__main__':
     await shell.output("rm -r /tmp/place link.py")
 
 
+@pytest.mark.parametrize("name", ["streams", "closed stdout", "uncaught error", "exit text", "subprocess"])
+async def test_streams_are_not_buffered_if_the_environment_says_so(shell: Shell, name: str) -> None:
+    new, warm = await both(shell, "-c", MENTION + SAME[name], env={"PYTHONUNBUFFERED": "1"})
+    assert (warm.stdout, warm.stderr, warm.return_code) == (new.stdout, new.stderr, new.return_code)
+
+
+async def test_what_was_printed_unbuffered_is_there_when_it_is_killed(shell: Shell) -> None:
+    program = MENTION + "import os; print('here'); os.kill(os.getpid(), 9)"
+    for env, printed in (({"PYTHONUNBUFFERED": "1"}, b"here\n"), ({"PYTHONUNBUFFERED": ""}, b"")):
+        new, warm = await both(shell, "-c", program, env=env)
+        assert new.stdout.head == warm.stdout.head == printed
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["-"], ["-", "x"], ["-c", MENTION], ["-c"], ["missing.py"], ["/tmp"], ["-m", "json.tool"], ["-V"]]
 )
@@ -361,7 +374,7 @@ async def test_it_does_not_sleep_with_its_container_and_comes_back(own_shell: Sh
         (["python3", "-m", "pandas"], {}, b"", None),
         (["python3", "-I", "-c", "import pandas"], {}, b"", None),
         (["python", "-c", "import pandas"], {}, b"", None),
-        (["bash", "-c", "python3 -c 'import pandas'"], {}, b"", None),
+        (["sh", "-c", "python3 -c 'import pandas'"], {}, b"", None),
         (["python3", "-c", "import pandas"], {"OUTPUT_DIR": "/x", "TZ": "Asia/Tokyo"}, b"", Interpreter.WITH_LIBRARIES),
         (["python3", "-c", "import pandas"], {"PYTHONHASHSEED": "0"}, b"", None),
         (["python3", "-c", "import pandas"], {"LD_PRELOAD": "x.so"}, b"", None),

@@ -21,8 +21,9 @@ from codecove.sandbox.metering import Meter
 from codecove.sandbox.observing import Observer
 from codecove.sandbox.processors import Seat
 from codecove.sandbox.rest import Freezing
+from codecove.sandbox.simple_command import Call
 from codecove.sandbox.terminal import LocalTerminal, TerminalExchange, opened
-from codecove.sandbox.warm import Warmth, suits
+from codecove.sandbox.warm import Warmth, suited
 
 _log = logging.getLogger(__name__)
 
@@ -126,9 +127,9 @@ class LocalContainer:
         """See `host.Container`. Raises `ValueError` for a NUL in `argv`, and for more than 1 MiB of arguments."""
         tail = self.limits.output_bytes // 2
         head = self.limits.output_bytes - tail
-        started = program(self.limits, argv, env, cwd)
-        waiting = suits(argv, env, stdin)
-        payload = encode_spawn(started, head_limit=head, tail_limit=tail, has_stdin=bool(stdin), waiting=waiting)
+        call, waiting = suited(Call(argv, env, stdin), cwd)
+        started = program(self.limits, call.argv, call.env, cwd)
+        payload = encode_spawn(started, head_limit=head, tail_limit=tail, has_stdin=bool(call.stdin), waiting=waiting)
         async with self._turn, self._awake("execution") as agent:
             began = time.monotonic()
             with self._group_errors(agent):
@@ -136,7 +137,7 @@ class LocalContainer:
                 self._seat.take()
             exchange = ExecutionExchange(head, tail)
             try:
-                end, timed_out = await execute(agent, payload, exchange, timeout=timeout, stdin=stdin)
+                end, timed_out = await execute(agent, payload, exchange, timeout=timeout, stdin=call.stdin)
             finally:
                 self._seat.leave()
             self._background = end.background

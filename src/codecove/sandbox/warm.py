@@ -15,6 +15,7 @@ from codecove.sandbox.environment import BASE_ENVIRONMENT
 from codecove.sandbox.errors import ContainerUnavailable, GuestFileError
 from codecove.sandbox.exchanges import FileExchange
 from codecove.sandbox.frames import Answer, Interpreter, Request, encode_warm
+from codecove.sandbox.simple_command import Call, without_shell
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ _READ_AT_START: Final = re.compile(
     r"|(?:LANG|LANGUAGE|HOME|PATH|TZDIR)$"
 )
 """Environment variables that the interpreter or a library reads when it is loaded."""
+_TAKEN_ON: Final = {"PYTHONUNBUFFERED"}
+"""One of them that `guest/warm.py` knows."""
 # It starts as root, and would read start-up files in the user's home. It gets to know that later.
 _ENVIRONMENT: Final = {**BASE_ENVIRONMENT, "HOME": "/nonexistent"}
 _LONGEST: Final = 4096
@@ -39,11 +42,24 @@ _SHELL_ARGUMENTS: Final = [_SHELL, "-c", "--", "-" * _LONGEST]
 _SHELL_ENVIRONMENT: Final = {**BASE_ENVIRONMENT, "LD_PRELOAD": WAITING_PATH}
 
 
+def suited(call: Call, cwd: str) -> tuple[Call, Interpreter | None]:
+    """What to start for a call in the directory `cwd`, and in which interpreter it is better run than in a new one."""
+    direct = without_shell(call, cwd)
+    waiting = None if direct is None else suits(direct.argv, direct.env, direct.stdin)
+    if direct is not None and waiting is not None:
+        return direct, waiting
+    return call, suits(call.argv, call.env, call.stdin)
+
+
 def suits(argv: Sequence[str], env: Mapping[str, str], stdin: bytes) -> Interpreter | None:
     """Which interpreter a program is better run in than in a new one. `env` is what is added to the base."""
     if argv[0] not in (_INTERPRETER, _SHELL):
         return None
-    if any(_READ_AT_START.match(name) and BASE_ENVIRONMENT.get(name) != value for name, value in env.items()):
+    if any(
+        _READ_AT_START.match(name) and BASE_ENVIRONMENT.get(name) != value
+        for name, value in env.items()
+        if name not in _TAKEN_ON
+    ):
         return None
     if argv[0] == _SHELL:
         return Interpreter.SHELL if _is_command(argv[1:]) else None

@@ -32,17 +32,21 @@ class Call:
     @property
     def input_sha256(self) -> str:
         """SHA-256, in hex, of the code or command; of another call's input as compact JSON with sorted keys."""
-        field = _CODE_FIELDS.get(self.name)
-        code = self.input.get(field) if field is not None and isinstance(self.input, dict) else None
-        if not isinstance(code, str):
+        code = self._code
+        if code is None:
             code = json.dumps(self.input, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
     def libraries(self) -> bool:
-        """Whether it is Python that uses the libraries which the sandbox can have loaded before."""
-        code = self.input.get("code") if self.name == "code_execution" and isinstance(self.input, dict) else None
-        return isinstance(code, str) and uses_libraries(code.encode(errors="surrogatepass"))
+        """Whether it mentions the libraries which the sandbox can have loaded before."""
+        return self._code is not None and uses_libraries(self._code.encode(errors="surrogatepass"))
+
+    @property
+    def _code(self) -> str | None:
+        field = _CODE_FIELDS.get(self.name)
+        code = self.input.get(field) if field is not None and isinstance(self.input, dict) else None
+        return code if isinstance(code, str) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ import socket  # noqa: E402
 import struct  # noqa: E402
 import time  # noqa: E402
 from types import ModuleType  # noqa: E402
-from typing import NamedTuple  # noqa: E402
+from typing import Any, NamedTuple  # noqa: E402
 
 sys.dont_write_bytecode = False
 
@@ -152,13 +152,20 @@ def take_place(program: Program, fds: list[int]) -> None:
 
 
 def open_streams() -> None:
-    """As the interpreter does when it starts."""
+    """As the interpreter does when it starts (CPython, `create_stdio`)."""
+    direct = bool(os.environ.get("PYTHONUNBUFFERED"))
     for fd, name in enumerate(("stdin", "stdout", "stderr")):
         old = getattr(sys, name)
-        buffer = open(fd, "wb" if fd else "rb", closefd=False)  # noqa: SIM115
-        buffer.raw.name = f"<{name}>"  # type: ignore[attr-defined]
+        buffering = 0 if direct and fd else -1
+        buffer: Any = open(fd, "wb" if fd else "rb", buffering, closefd=False)  # noqa: SIM115
+        (buffer if buffering == 0 else buffer.raw).name = f"<{name}>"
         stream = io.TextIOWrapper(
-            buffer, old.encoding, old.errors, newline="\n" if fd else None, line_buffering=fd == 2 or buffer.isatty()
+            buffer,
+            old.encoding,
+            old.errors,
+            newline="\n" if fd else None,
+            line_buffering=not direct and (fd == 2 or buffer.isatty()),
+            write_through=direct,
         )
         stream.mode = "w" if fd else "r"  # type: ignore[misc]
         setattr(sys, name, stream)
