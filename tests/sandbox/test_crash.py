@@ -17,7 +17,7 @@ import pytest
 from codecove.sandbox import record
 from codecove.sandbox.errors import ContainerLost, ContainerUnavailable, HostFull
 from codecove.sandbox.lifecycle import State, Transition
-from codecove.sandbox.local import LocalHost
+from codecove.sandbox.local import HostConfig, LocalHost
 from codecove.sandbox.observing import Work
 from tests.sandbox.hosts import LIMITS, Shell, new_name
 from tests.sandbox.test_life import becomes, settled, traces
@@ -118,7 +118,8 @@ async def test_it_can_die_again_and_again(own_shell: Shell) -> None:
 
 @pytest.fixture
 async def host_of_its_own(image: Path, tmp_path: Path) -> AsyncIterator[LocalHost]:
-    config = host_config(tmp_path / "host", image, limits=LIMITS, boot_timeout=3)
+    # Not even what is compiled for containers is shared: a test breaks it.
+    config = HostConfig(tmp_path / "host", image, limits=LIMITS, boot_timeout=3)
     async with LocalHost(config) as host:
         yield host
 

@@ -1,30 +1,11 @@
-from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
-from sqlalchemy import URL
 
-from codecove.store.database import Database
-from codecove.store.tables import WorkspaceRow
 from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller
-from tests.containers.standin import Clock, StandInHost
+from tests.containers.conftest import clock, database, host
 
-
-@pytest.fixture
-async def database(database_url: URL) -> AsyncIterator[Database]:
-    async with Database(database_url) as database:
-        async with database.write() as session:
-            session.add(WorkspaceRow(id="wrkspc_other", name="other", created_at=Clock().now))
-        yield database
-
-
-@pytest.fixture
-def host() -> StandInHost:
-    return StandInHost()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+__all__ = ["clock", "database", "host"]
 
 
 @pytest.fixture
@@ -33,5 +14,5 @@ def caller() -> Caller:
 
 
 @pytest.fixture
-def stranger() -> Caller:
-    return Caller(workspace_id="wrkspc_other", key_id="apikey_two", request_id="req_two")
+def stranger(caller: Caller) -> Caller:
+    return replace(caller, workspace_id="wrkspc_other", key_id="apikey_two", request_id="req_two")
