@@ -10,8 +10,8 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
 async def test_cpu_time_is_what_the_program_burns_and_not_what_it_waits(shell: Shell) -> None:
     burn = "import time\nend = time.process_time() + 1\nwhile time.process_time() < end: pass"
     busy, waiting = await shell.python(burn), await shell("sleep 1")
-    # A machine with other work gives it less than gVisor, whose clock counts, believes.
-    assert 0.4 < busy.cpu_seconds <= busy.seconds * 1.2
+    # A machine with other work gives it less, down to a fifth, than gVisor, whose clock counts, believes.
+    assert 0.1 < busy.cpu_seconds <= busy.seconds * 1.2
     assert waiting.cpu_seconds < busy.cpu_seconds / 2
 
 
