@@ -2,9 +2,13 @@
 
 import asyncio
 import random
+import sqlite3
+import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from codecove.store.database import Change, Database
 from codecove.store.finish import to_the_end
@@ -69,3 +73,22 @@ async def test_cancelled_at_any_moment_it_is_written_and_holds_nobody_up(databas
     found = await names(database)
     for number in range(80):
         assert (f"a{number}" in found) == (f"b{number}" in found)
+
+
+async def test_sqlite_is_read_in_the_event_loop_unless_that_would_have_to_wait(tmp_path: Path) -> None:
+    threads = []
+
+    def busy_here(connection: Connection) -> int:
+        threads.append(threading.current_thread())
+        if len(threads) == 1:
+            raise OperationalError("SELECT", None, sqlite3.OperationalError("database is locked"))
+        return count(connection)
+
+    async with Database(f"sqlite:///{tmp_path}/codecove.db") as database:
+        assert await database.read_at_once(busy_here) == 1
+        assert threads[0] is threading.main_thread()
+        assert threads[1] is not threading.main_thread()
+        # Not as it was when the connection was first used.
+        async with Database(f"sqlite:///{tmp_path}/codecove.db") as other:
+            await other.write_at_once(adding("one"))
+        assert await database.read_at_once(count) == 2

@@ -1,15 +1,18 @@
-"""SQLite in threads of its own: a whole transaction is one change of threads.
+"""SQLite without its asynchronous driver, which changes threads several times for each statement.
 
-The asynchronous driver changes threads several times for each statement, which is most of what a small transaction
-costs (docs/decisions/http-overhead.md).
+That is most of what a small transaction costs (docs/decisions/http-overhead.md). Here one that writes is one change of
+threads, and one that reads a row or two is none.
 """
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine
+from sqlalchemy import URL, Connection, create_engine, event
+from sqlalchemy.exc import OperationalError
+
+from codecove.store.finish import finish
 
 T = TypeVar("T")
 
@@ -19,15 +22,34 @@ _THREADS = 4
 class Blocking:
     """Connections to a database that is a file, and the threads that use them."""
 
-    def __init__(self, url: URL, prepare: Callable[[Engine], None]) -> None:
-        """`prepare` is called once, to set up how connections and transactions begin."""
-        self._engine = create_engine(url.set(drivername="sqlite"), pool_size=_THREADS, max_overflow=0)
-        prepare(self._engine)
+    def __init__(
+        self, url: URL, *, configure: Callable[[Any, object], None], begin: Callable[[Connection], None]
+    ) -> None:
+        """`configure` sets up a connection of the driver's, `begin` begins a transaction."""
+        url = url.set(drivername="sqlite")
+        self._engine = create_engine(url, pool_size=_THREADS, max_overflow=0)
+        event.listen(self._engine, "connect", configure)
+        event.listen(self._engine, "begin", begin)
+        own = create_engine(url)
+        event.listen(own, "connect", configure)
+        self._own = own.connect()
+        """The event loop's. It has no transactions: each statement sees what is committed."""
+        self._own.exec_driver_sql("PRAGMA busy_timeout = 0")
         self._threads = ThreadPoolExecutor(_THREADS, "database")
 
     def begin(self, work: Callable[[Connection], T], **options: bool) -> asyncio.Future[T]:
         """`work` in a transaction with these execution options. Not to be cancelled: the thread goes on."""
         return asyncio.get_running_loop().run_in_executor(self._threads, self._transaction, work, options)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """`work`, which looks at a few rows by their keys: here and now, unless it would have to wait for somebody.
+
+        In WAL mode a reader waits for nobody but one who repairs or closes the database.
+        """
+        try:
+            return work(self._own)
+        except OperationalError:
+            return await finish(self.begin(work))
 
     def _transaction(self, work: Callable[[Connection], T], options: dict[str, bool]) -> T:
         with self._engine.connect() as connection:
@@ -42,3 +64,5 @@ class Blocking:
     def _close(self) -> None:
         self._threads.shutdown()
         self._engine.dispose()
+        self._own.close()
+        self._own.engine.dispose()

@@ -66,7 +66,7 @@ class Database:
         self.unfinished = [] if found.is_new else [step.id for step in found.pending_in("post")]
         self._engine = _engine(self._address)
         if self._address.is_sqlite:
-            self._blocking = Blocking(self._address.url, _prepare_sqlite)
+            self._blocking = Blocking(self._address.url, configure=_configure_sqlite, begin=_begin_sqlite)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -104,13 +104,13 @@ class Database:
             await session.commit()
 
     async def read_at_once(self, work: Callable[[Connection], T]) -> T:
-        """For what every request asks: `work` only reads, and waits for nothing else.
+        """For what every request asks: `work` only reads a few rows by their keys, and waits for nothing else.
 
-        PostgreSQL: each of its statements sees what has been committed by then; a transaction would be two more
-        exchanges with the database.
+        Each of its statements sees what has been committed by then. SQLite: in the event loop, as to hand it to a
+        thread takes longer. PostgreSQL: a transaction would be two more exchanges with the database.
         """
         if self._blocking is not None:
-            return await finish(self._blocking.begin(work))
+            return await self._blocking.read(work)
         return await self._look(work)
 
     @to_the_end
