@@ -21,6 +21,7 @@ _ACCOUNTING: Final = "cpuacct"
 """Of version 1, where `cpu` limits and this counts. Often, but not always, they are one hierarchy."""
 _ASIDE: Final = "codecove-aside"
 """Where the processes of the server's own group go, if it can't make groups beside them."""
+_READ_SIZE: Final = 1 << 16
 _PERIOD_MICROSECONDS: Final = 20_000
 """Short, so that a container that has used up its share of one period waits at most that long for the next."""
 
@@ -164,7 +165,7 @@ class Cgroup:
         found: set[int] = set()
         for root in self._hierarchies.roots:
             with contextlib.suppress(FileNotFoundError):
-                found.update(int(pid) for pid in (self._below(root) / "cgroup.procs").read_text().split())
+                found.update(map(int, _read(f"{root}{self.name}/cgroup.procs").split()))
         return sorted(found)
 
     def has_been_killed(self) -> bool:
@@ -236,11 +237,11 @@ class Cgroup:
         """None if it does not exist."""
         with contextlib.suppress(FileNotFoundError):
             file = "cgroup.threads" if self._hierarchies.unified else "tasks"
-            return {int(thread) for thread in self._read("cpu", file).split()}
+            return set(map(int, self._read("cpu", file).split()))
         return set()
 
-    def _path(self, controller: str, file: str) -> Path:
-        return self._below(_ROOT if self._hierarchies.unified else _ROOT / controller) / file
+    def _path(self, controller: str, file: str) -> str:
+        return f"{_ROOT}{self.name}/{file}" if self._hierarchies.unified else f"{_ROOT}/{controller}{self.name}/{file}"
 
     def _write(self, controller: str, file: str, value: str) -> None:
         # One write call to a file that must exist: creating it is not a thing in this file system.
@@ -251,12 +252,24 @@ class Cgroup:
             os.close(fd)
 
     def _read(self, controller: str, file: str) -> str:
-        return self._path(controller, file).read_text()
+        return _read(self._path(controller, file))
+
+
+def _read(path: str) -> str:
+    """What the kernel says. Files are read several times for each execution: `pathlib` takes three times as long."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(fd, _READ_SIZE):
+            parts.append(part)
+    finally:
+        os.close(fd)
+    return b"".join(parts).decode()
 
 
 def _is_killed(pid: int) -> bool:
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        status = _read(f"/proc/{pid}/status")
     except OSError:
         return False  # it is gone
     pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd:", "ShdPnd:"))]
