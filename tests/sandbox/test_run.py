@@ -213,3 +213,36 @@ HARD_TO_KILL = {
 async def test_time_limit_ends_all_that_was_started(shell: Shell, how: str) -> None:
     assert (await shell(HARD_TO_KILL[how], timeout=0.5)).timed_out
     assert await shell.processes() == []
+
+
+async def test_directories_are_looked_at_around_a_command(shell: Shell) -> None:
+    async def run(script: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        places = {"/tmp/look": 2, "/tmp/look/link": 9, "/nowhere": 9}
+        argv = ["bash", "-c", script]
+        result = await shell.container.run(argv, env={}, timeout=1, look_before={"/tmp/look": 9}, look_after=places)
+        before, after = (
+            {path: sorted(entry.name for entry in listing.entries) for path, listing in listings.items()}
+            for listings in (result.before, result.after)
+        )
+        return before, after
+
+    assert await run("mkdir /tmp/look; touch /tmp/look/a") == ({}, {"/tmp/look": ["a"]})
+    # Stopped in the middle; and a link to a directory is none.
+    stopped = await run("cd /tmp/look; mv a b; ln -s /etc link; sleep 10")
+    assert stopped == ({"/tmp/look": ["a"]}, {"/tmp/look": ["b", "link"]})
+    assert (await run("rm -r /tmp/look"))[1] == {}
+    # It could not even begin.
+    gone = await shell.container.run(["/no/program"], env={}, timeout=1, look_after={"/workspace": 9})
+    assert gone.return_code == 127
+    assert list(gone.after) == ["/workspace"]
+
+
+async def test_commands_at_once_each_look_at_what_they_have_made(shell: Shell) -> None:
+    async def run(name: str) -> set[str]:
+        argv, places = ["touch", f"/tmp/at-once-{name}"], {"/tmp": 1000}
+        result = await shell.container.run(argv, env={}, timeout=10, look_before=places, look_after=places)
+        before, after = ({entry.name for entry in one["/tmp"].entries} for one in (result.before, result.after))
+        return after - before
+
+    assert await asyncio.gather(*map(run, "abc")) == [{f"at-once-{name}"} for name in "abc"]
+    await shell.output("rm /tmp/at-once-*")

@@ -201,7 +201,7 @@ REQUESTS: dict[Request, Callable[[random.Random], bytes]] = {
     Request.WARM: lambda pick: struct.pack("<I", biased(pick, 32)) + b"a\0" * pick.randrange(4),
     Request.TERMINAL_RESIZE: lambda pick: struct.pack("<III", *(biased(pick, 32) for _ in range(3))),
     Request.LIST: lambda pick: (
-        struct.pack("<I", biased(pick, 32)) + pick.choice([b"/\0", b"/tmp\0", b"", b"\xff" * 999])
+        struct.pack("<BI", biased(pick, 8), biased(pick, 32)) + pick.choice([b"/\0", b"/tmp\0", b"", b"\xff" * 999])
     ),
     Request.READ: lambda pick: struct.pack("<I", biased(pick, 32)),
     Request.TERMINAL_ROOM: lambda pick: struct.pack("<I", biased(pick, 32)),

@@ -91,6 +91,10 @@ class AgentConnection:
     async def ask(self, kind: Request, payload: bytes, exchange: Exchange[T], *, request_id: int | None = None) -> T:
         """Send a request and wait for its result. Raises what the exchange raises, and `ContainerUnavailable`."""
         self.send(kind, payload, exchange, request_id=request_id)
+        return await self.answer(kind, exchange)
+
+    async def answer(self, kind: Request, exchange: Exchange[T]) -> T:
+        """Wait for the result of a request that was sent, and is due. Raises what `ask` raises."""
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return await exchange.result

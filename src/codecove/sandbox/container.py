@@ -11,9 +11,10 @@ from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.cgroup import Cgroup
 from codecove.sandbox.errors import ContainerLost, ContainerUnavailable
 from codecove.sandbox.exchanges import ExecutionExchange
-from codecove.sandbox.executing import execute, program, result
-from codecove.sandbox.frames import encode_spawn
-from codecove.sandbox.host import WORKING_DIRECTORY, Execution, FileStat, Listing
+from codecove.sandbox.executing import program, result, see_through
+from codecove.sandbox.frames import Request, encode_spawn
+from codecove.sandbox.guestfiles import Look
+from codecove.sandbox.host import NOWHERE, WORKING_DIRECTORY, Execution, FileStat, Listing
 from codecove.sandbox.lifecycle import Lifecycle, State, Transition
 from codecove.sandbox.limits import Limits
 from codecove.sandbox.memory_watch import MemoryWatch
@@ -123,10 +124,11 @@ class LocalContainer:
         timeout: float,
         cwd: str = WORKING_DIRECTORY,
         stdin: bytes = b"",
+        look_before: Mapping[str, int] = NOWHERE,
+        look_after: Mapping[str, int] = NOWHERE,
     ) -> Execution:
         """See `host.Container`. Raises `ValueError` for a NUL in `argv`, and for more than 1 MiB of arguments."""
-        tail = self.limits.output_bytes // 2
-        head = self.limits.output_bytes - tail
+        head, tail = (self.limits.output_bytes + 1) // 2, self.limits.output_bytes // 2
         call, waiting = suited(Call(argv, env, stdin), cwd)
         started = program(self.limits, call.argv, call.env, cwd)
         payload = encode_spawn(started, head_limit=head, tail_limit=tail, has_stdin=bool(call.stdin), waiting=waiting)
@@ -136,8 +138,12 @@ class LocalContainer:
                 self._meter.begin()
                 self._seat.take()
             exchange = ExecutionExchange(head, tail)
+            # All in one go: the agent answers in order, and nobody has to wait for the lists before the program runs.
+            before = Look(agent, look_before)
+            request = agent.send(Request.SPAWN, payload, exchange)
+            after = Look(agent, look_after, at_end=True)
             try:
-                end, timed_out = await execute(agent, payload, exchange, timeout=timeout, stdin=call.stdin)
+                end, timed_out = await see_through(agent, request, exchange, timeout=timeout, stdin=call.stdin)
             finally:
                 self._seat.leave()
             self._background = end.background
@@ -147,7 +153,8 @@ class LocalContainer:
                 usage = self._meter.end()
             seconds = time.monotonic() - began
             self._observer.took("execution", seconds)
-            return result(exchange, end, usage, seconds=seconds, timed_out=timed_out)
+            looked = (await before.listings(), await after.listings())
+            return result(exchange, end, usage, looked, seconds=seconds, timed_out=timed_out)
 
     @contextlib.asynccontextmanager
     async def terminal(

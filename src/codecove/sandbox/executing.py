@@ -10,7 +10,7 @@ from codecove.sandbox.environment import BASE_ENVIRONMENT
 from codecove.sandbox.exchanges import Exchange, ExecutionExchange, chunks
 from codecove.sandbox.finish import uncancelled
 from codecove.sandbox.frames import Exit, Program, Request
-from codecove.sandbox.host import Execution
+from codecove.sandbox.host import Execution, Listing
 from codecove.sandbox.limits import Limits
 from codecove.sandbox.metering import Usage
 
@@ -29,14 +29,13 @@ def program(limits: Limits, argv: Sequence[str], env: Mapping[str, str], cwd: st
     )
 
 
-async def execute(
-    agent: AgentConnection, program: bytes, exchange: ExecutionExchange, *, timeout: float, stdin: bytes
+async def see_through(
+    agent: AgentConnection, request: int, exchange: ExecutionExchange, *, timeout: float, stdin: bytes
 ) -> tuple[Exit, bool]:
-    """Run an encoded `Program`. Returns how it ended, and whether its time was up.
+    """Wait for the end of a `SPAWN` just sent. Returns how it ended, and whether its time was up.
 
     Then, and when this is cancelled, all that it has started is killed. Raises `ContainerUnavailable`.
     """
-    request = agent.send(Request.SPAWN, program, exchange)
     try:
         async with asyncio.timeout(timeout):
             await _feed(agent, request, exchange, stdin)
@@ -70,8 +69,16 @@ async def stop(agent: AgentConnection, request: int, exchange: Exchange[Exit]) -
         raise agent.failure() from None
 
 
-def result(exchange: ExecutionExchange, end: Exit, usage: Usage, *, seconds: float, timed_out: bool) -> Execution:
-    """What the caller gets to know of one that has ended."""
+def result(
+    exchange: ExecutionExchange,
+    end: Exit,
+    usage: Usage,
+    looked: tuple[Mapping[str, Listing], Mapping[str, Listing]],
+    *,
+    seconds: float,
+    timed_out: bool,
+) -> Execution:
+    """What the caller gets to know of one that has ended; `looked`: before and after it."""
     return Execution(
         stdout=exchange.stdout(end),
         stderr=exchange.stderr(end),
@@ -81,6 +88,8 @@ def result(exchange: ExecutionExchange, end: Exit, usage: Usage, *, seconds: flo
         seconds=seconds,
         cpu_seconds=usage.cpu_seconds,
         peak_memory_bytes=usage.peak_memory_bytes,
+        before=looked[0],
+        after=looked[1],
     )
 
 

@@ -214,9 +214,9 @@ def encode_path(path: str, *, follow: bool) -> bytes:
     return struct.pack("<B", follow) + encode_string(path)
 
 
-def encode_list(path: str, limit: int) -> bytes:
-    """The payload of LIST."""
-    return struct.pack("<I", limit) + encode_string(path)
+def encode_list(path: str, limit: int, *, follow: bool = True, at_end: bool = False) -> bytes:
+    """The payload of LIST. `at_end`: when the execution that runs has ended."""
+    return struct.pack("<BI", (not follow) | at_end << 1, limit) + encode_string(path)
 
 
 def encode_count(count: int) -> bytes:

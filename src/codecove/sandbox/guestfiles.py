@@ -2,7 +2,7 @@
 
 import contextlib
 import errno
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
 
 from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.errors import GuestFileError
@@ -11,6 +11,7 @@ from codecove.sandbox.frames import (
     CHUNK,
     Answer,
     Request,
+    Status,
     decode_number,
     decode_status,
     encode_count,
@@ -34,8 +35,28 @@ async def list_directory(agent: AgentConnection, path: str, *, limit: int) -> Li
     """At most `limit` entries."""
     with _path_errors(path):
         payload = encode_list(path, limit)
-    entries, truncated = await agent.ask(Request.LIST, payload, ListExchange(path, limit))
-    return Listing([file_stat(name, status) for name, status in entries], truncated)
+    return _listing(await agent.ask(Request.LIST, payload, ListExchange(path, limit)))
+
+
+class Look:
+    """At directories, now or when the execution that was just asked for has ended: asked for at once, and not awaited.
+
+    `directories` are how many entries to list at most, by path. One that is a symbolic link is none.
+    """
+
+    def __init__(self, agent: AgentConnection, directories: Mapping[str, int], *, at_end: bool = False) -> None:
+        self._agent = agent
+        self._exchanges = {path: ListExchange(path, limit) for path, limit in directories.items()}
+        for path, limit in directories.items():
+            agent.send(Request.LIST, encode_list(path, limit, follow=False, at_end=at_end), self._exchanges[path])
+
+    async def listings(self) -> dict[str, Listing]:
+        """Those that there are. Raises `ContainerUnavailable`."""
+        found = {}
+        for path, exchange in self._exchanges.items():
+            with contextlib.suppress(GuestFileError):
+                found[path] = _listing(await self._agent.answer(Request.LIST, exchange))
+        return found
 
 
 async def make_directory(agent: AgentConnection, path: str) -> None:
@@ -95,6 +116,11 @@ def _path_errors(path: str) -> Iterator[None]:
         yield
     except ValueError:
         raise GuestFileError(errno.EINVAL, path) from None
+
+
+def _listing(answer: tuple[list[tuple[str, Status]], bool]) -> Listing:
+    entries, truncated = answer
+    return Listing([file_stat(name, status) for name, status in entries], truncated)
 
 
 async def _parts(data: AsyncIterable[bytes] | bytes) -> AsyncIterator[bytes]:

@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from codecove.sandbox.limits import Limits
@@ -12,6 +13,7 @@ WORKING_DIRECTORY = "/workspace"
 HOME = "/home/user"
 INPUT_ROOT = "/files/input"
 OUTPUT_ROOT = "/files/output"
+NOWHERE: Mapping[str, int] = MappingProxyType({})
 
 FileKind = Literal["file", "directory", "symlink", "other"]
 
@@ -68,6 +70,10 @@ class Execution:
 
     Looked at every 25 ms, and at the beginning and the end: a shorter peak may be higher.
     """
+    before: Mapping[str, Listing] = field(default_factory=dict)
+    """What was in the directories that were to be looked at right before it, by their paths."""
+    after: Mapping[str, Listing] = field(default_factory=dict)
+    """The same right after it. What can't be listed, or is no directory, is missing."""
 
 
 class Terminal(Protocol):
@@ -113,12 +119,17 @@ class Container(Protocol):
         timeout: float,
         cwd: str = WORKING_DIRECTORY,
         stdin: bytes = b"",
+        look_before: Mapping[str, int] = NOWHERE,
+        look_after: Mapping[str, int] = NOWHERE,
     ) -> Execution:
         """Run one command to its end. `env` adds to the base environment (PATH, HOME, LANG, USER …).
 
         What it leaves in the background goes on running and does not hold the call open, unless the time
         is up: then everything that this command started is killed within a second. Without a `cwd` that
         can be entered it starts in `/`, after a line on stderr.
+
+        `look_before` and `look_after` (at most 4) are directories to be listed, and how many entries of each at most:
+        with no other command between, and without an exchange with the container for it.
         """
         ...
 

@@ -7,11 +7,11 @@ import structlog
 
 from codecove.errors import CodecoveError
 from codecove.sandbox.errors import GuestFileError
-from codecove.sandbox.host import WORKING_DIRECTORY, FileStat, Listing
+from codecove.sandbox.host import WORKING_DIRECTORY, Execution, FileStat, Listing
 from codecove.together import both
 from codecove.tools.context import ExecutionContext, OutputFile
 from codecove.tools.output import printable_name
-from codecove.tools.working_directory import MAX_ENTRIES, Entries, is_copy, made, working_files
+from codecove.tools.working_directory import MAX_ENTRIES, entries, is_copy, made
 
 _MAX_LISTED = 10_000
 _MAX_NAMED = 5
@@ -43,12 +43,17 @@ class _File:
         return f"{self.directory}/{self.stat.name}"
 
 
-async def before_execution(context: ExecutionContext) -> Entries | None:
-    """What `capture_outputs` compares the working directory with. None: what is made there is not handed out."""
-    return await working_files(context.container) if context.limits.capture_working_directory else None
+def before_execution(context: ExecutionContext) -> dict[str, int]:
+    """Where to look before: `capture_outputs` compares with it. See `Container.run`."""
+    return {WORKING_DIRECTORY: MAX_ENTRIES} if context.limits.capture_working_directory else {}
 
 
-async def capture_outputs(context: ExecutionContext, before: Entries | None) -> Captured:
+def after_execution(context: ExecutionContext) -> dict[str, int]:
+    """Where to look after it."""
+    return {context.output_dir: _MAX_LISTED, **before_execution(context)}
+
+
+async def capture_outputs(context: ExecutionContext, execution: Execution) -> Captured:
     """Save the regular files at the top level of `$OUTPUT_DIR`, and those new or changed in the working directory.
 
     Symbolic links, FIFOs, devices and directories are not files of the user's: they are left alone. So are, in the
@@ -56,7 +61,8 @@ async def capture_outputs(context: ExecutionContext, before: Entries | None) -> 
     refused by the storage is left out and said; the rest is still handed out.
     """
     captured = Captured()
-    outputs, after = await both(_listing(context, context.output_dir), _after(context, before))
+    outputs = execution.after.get(context.output_dir, _NOTHING)
+    before, after = entries(execution.before), entries(execution.after)
     in_outputs = _files(context.output_dir, outputs.entries)
     found = [*in_outputs]
     if before is not None and after is None:
@@ -74,10 +80,6 @@ async def capture_outputs(context: ExecutionContext, before: Entries | None) -> 
             "Put many files into one archive"
         )
     return captured
-
-
-async def _after(context: ExecutionContext, before: Entries | None) -> Entries | None:
-    return None if before is None else await working_files(context.container)
 
 
 async def _listing(context: ExecutionContext, directory: str) -> Listing:

@@ -5,10 +5,8 @@ from types import MappingProxyType
 from typing import Any
 
 from codecove.clock import monotonic
-from codecove.sandbox.errors import GuestFileError
 from codecove.sandbox.host import Execution
-from codecove.together import both
-from codecove.tools.capture import before_execution, capture_outputs
+from codecove.tools.capture import after_execution, before_execution, capture_outputs
 from codecove.tools.context import ExecutionContext
 from codecove.tools.failures import ToolFailure
 from codecove.tools.output import text_of
@@ -28,17 +26,19 @@ async def run_command(
     """The content of the result block of a call of `name`. Raises `ToolFailure`."""
     env = {**context.env, **env}
 
-    async def run() -> Execution:
-        asked = monotonic()
-        execution = await context.container.run(argv, env=env, timeout=context.timeout, stdin=stdin)
-        context.consumption.add(execution, seconds=monotonic() - asked)
-        return execution
-
-    # The guest agent answers in order: it has looked before it starts the program, and nobody waits for that.
-    before, execution = await both(before_execution(context), run())
+    asked = monotonic()
+    execution = await context.container.run(
+        argv,
+        env=env,
+        timeout=context.timeout,
+        stdin=stdin,
+        look_before=before_execution(context),
+        look_after=after_execution(context),
+    )
+    context.consumption.add(execution, seconds=monotonic() - asked)
     if execution.timed_out:
-        raise ToolFailure("execution_time_exceeded", await _timeout_message(context, execution))
-    captured = await capture_outputs(context, before)
+        raise ToolFailure("execution_time_exceeded", _timeout_message(context, execution))
+    captured = await capture_outputs(context, execution)
     notes = [*context.notes, *captured.notes]
     if execution.out_of_memory:
         notes.insert(0, "a process was killed because the container's memory limit was reached")
@@ -61,18 +61,15 @@ def with_notes(stderr: str, notes: Sequence[str]) -> str:
     return stderr + gap + "".join(f"[code execution: {note}]\n" for note in notes)
 
 
-async def _timeout_message(context: ExecutionContext, execution: Execution) -> str:
+def _timeout_message(context: ExecutionContext, execution: Execution) -> str:
     """An error block has no output of its own: what the program printed and left goes into the message."""
     said = (
         f"Stopped after {execution.seconds:.0f} s: {context.timeout_reason} is {context.timeout:g} s. "
         "Everything it started was killed; files it wrote are still there. Do less in one call, or in steps."
     )
     lines = [said, *_shown(execution)]
-    try:
-        listing = await context.container.list_directory(context.output_dir, limit=1)
-    except GuestFileError:
-        return "\n".join(lines)
-    if listing.entries:
+    outputs = execution.after.get(context.output_dir)
+    if outputs is not None and outputs.entries:
         lines.append(f"Not given to the user: the files in {context.output_dir}. Copy them to the new $OUTPUT_DIR.")
     return "\n".join(lines)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 
 from codecove.sandbox.errors import GuestFileError
-from codecove.sandbox.host import WORKING_DIRECTORY, Container, FileStat
+from codecove.sandbox.host import WORKING_DIRECTORY, Container, FileStat, Listing
 
 MAX_ENTRIES = 2_000
 """In a fuller directory nothing is captured: telling old from new would slow down every command."""
@@ -13,13 +13,10 @@ Entries = Mapping[str, FileStat]
 """Of one directory, by name."""
 
 
-async def working_files(container: Container) -> Entries | None:
-    """The entries of the working directory; None if there are more than `MAX_ENTRIES`, or if it can't be read."""
-    try:
-        listing = await container.list_directory(WORKING_DIRECTORY, limit=MAX_ENTRIES)
-    except GuestFileError:
-        return None
-    return None if listing.truncated else {entry.name: entry for entry in listing.entries}
+def entries(listings: Mapping[str, Listing]) -> Entries | None:
+    """Those of the working directory; None if there are more than `MAX_ENTRIES`, or if it was not or can't be read."""
+    listing = listings.get(WORKING_DIRECTORY)
+    return None if listing is None or listing.truncated else {entry.name: entry for entry in listing.entries}
 
 
 def made(before: Entries, after: Entries) -> list[FileStat]:

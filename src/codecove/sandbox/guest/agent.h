@@ -51,6 +51,7 @@ void kill_biggest(uint32_t id);
 void reap(void);
 void ended(pid_t, int status); /* of the execution, if that is its process */
 bool has_user_processes(void);
+bool is_executing(void);
 void look_around(void); /* to be called now and then while the user has processes */
 size_t execution_poll(struct pollfd *, size_t room);
 void execution_ready(const struct pollfd *, size_t count);
@@ -136,6 +137,7 @@ void as_user(void);
 void as_root(void);
 void stat_path(uint32_t id, struct reader *);
 void list_directory(uint32_t id, struct reader *);
+void list_at_end(void); /* an execution has ended: what was to be listed then */
 void open_to_read(uint32_t id, struct reader *);
 void read_open(uint32_t id, struct reader *);
 void open_to_write(uint32_t id, struct reader *);

@@ -111,6 +111,10 @@ bool has_user_processes(void) {
     return waitid(P_ALL, 0, &none, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
+bool is_executing(void) {
+    return current.running;
+}
+
 void send_exit(uint32_t id, int status, uint8_t flags, uint64_t dropped_stdout, uint64_t dropped_stderr) {
     uint8_t payload[21], *at = put_u32(payload, (uint32_t)status);
     *at++ = flags | (has_user_processes() ? EXIT_BACKGROUND : 0);
@@ -125,6 +129,7 @@ static void finish(void) {
     current.running = false;
     uint8_t flags = (current.out_of_memory ? EXIT_OUT_OF_MEMORY : 0) | (current.cold ? EXIT_COLD : 0);
     send_exit(current.id, current.status, flags, current.out.dropped, current.err.dropped);
+    list_at_end(); /* first: somebody waits for that */
     if (current.shell) wait_again(SHELL);
 }
 

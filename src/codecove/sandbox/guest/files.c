@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,6 +18,13 @@ static struct {
     bool used;
     struct draft draft;
 } open_files[OPEN_FILES];
+
+static struct later {
+    uint32_t id, limit;
+    bool follow;
+    char *path;
+} later[LISTS_AT_END];
+static size_t later_count;
 
 /* Effective ids only: the real ones stay root's, so the user's processes still can't signal or trace us. */
 void as_user(void) {
@@ -93,14 +101,17 @@ static bool send_entries(uint32_t id, DIR *directory, uint32_t limit) {
     return more;
 }
 
-void list_directory(uint32_t id, struct reader *rest) {
-    uint32_t limit = take_u32(rest);
-    const char *path = take_string(rest);
+static void list(uint32_t id, bool follow, uint32_t limit, const char *path) {
+    struct stat status;
+    int fd = -1, number = ENOTDIR;
     as_user();
-    /* O_DIRECTORY: a FIFO or a device isn't even opened. */
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* Looked at first, as gVisor follows a link in spite of O_NOFOLLOW where O_DIRECTORY is given as well. */
+    if (follow || fstatat(AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW) != 0 || S_ISDIR(status.st_mode)) {
+        /* O_DIRECTORY: a FIFO or a device isn't even opened. */
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        number = errno;
+    }
     DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-    int number = errno;
     if (directory != NULL) {
         uint8_t more = send_entries(id, directory, limit);
         closedir(directory);
@@ -108,6 +119,27 @@ void list_directory(uint32_t id, struct reader *rest) {
     }
     as_root();
     if (directory == NULL) send_error(id, number);
+}
+
+void list_directory(uint32_t id, struct reader *rest) {
+    uint8_t flags = take_u8(rest);
+    bool follow = (flags & LIST_NO_FOLLOW) == 0;
+    uint32_t limit = take_u32(rest);
+    char *path = take_string(rest);
+    if ((flags & LIST_AT_END) == 0 || !is_executing()) {
+        list(id, follow, limit, path);
+        return;
+    }
+    if (later_count == LISTS_AT_END || (path = strdup(path)) == NULL) give_up("too many lists");
+    later[later_count++] = (struct later){id, limit, follow, path};
+}
+
+void list_at_end(void) {
+    for (size_t i = 0; i < later_count; i++) {
+        list(later[i].id, later[i].follow, later[i].limit, later[i].path);
+        free(later[i].path);
+    }
+    later_count = 0;
 }
 
 static int make_parents(char *path) {
@@ -220,8 +252,8 @@ void make_directory(uint32_t id, struct reader *rest) {
     char *path = take_string(rest);
     struct stat status;
     as_user();
-    int result = make_parents(path);
-    if (result == 0) result = mkdir(path, 0755);
+    int result = mkdir(path, 0755);
+    if (result != 0 && errno == ENOENT && (result = make_parents(path)) == 0) result = mkdir(path, 0755);
     int number = errno;
     if (result != 0 && number == EEXIST && stat(path, &status) == 0 && S_ISDIR(status.st_mode)) result = 0;
     as_root();

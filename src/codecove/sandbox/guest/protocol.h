@@ -56,7 +56,7 @@ enum {
 
     /* u8 follow, string path. Answered by STATUS or ERROR. */
     STAT = 16,
-    /* u32 limit, string path. Answered by ENTRIES*, LISTED; or ERROR. */
+    /* u8 flags (LIST_*), u32 limit, string path. Answered by ENTRIES*, LISTED; or ERROR. At most LISTS_AT_END wait. */
     LIST = 17,
     /* u8 follow, string path. Answered by OPENED or ERROR. The id names the open file from then on. */
     OPEN_READ = 18,
@@ -99,6 +99,12 @@ enum {
     SPAWN_WARM = 2,  /* in the interpreter that has the libraries, if one is ready */
     SPAWN_PLAIN = 4, /* in the one that has not, if one is ready */
     SPAWN_SHELL = 8, /* in the bash that waits, if one is ready. The last argument is all that may differ from its own */
+};
+
+enum {
+    LIST_NO_FOLLOW = 1, /* a symbolic link as the path's last part is an error */
+    LIST_AT_END = 2,    /* right after the EXIT of the execution that runs; now, if none does */
+    LISTS_AT_END = 4,
 };
 
 /* The interpreters that wait. */
