@@ -11,7 +11,7 @@ from codecove.sandbox.host import WORKING_DIRECTORY, Execution, FileStat, Listin
 from codecove.together import both
 from codecove.tools.context import ExecutionContext, OutputFile
 from codecove.tools.output import printable_name
-from codecove.tools.working_directory import MAX_ENTRIES, entries, is_copy, made
+from codecove.tools.working_directory import MAX_ENTRIES, entries, is_copy, made, to_list
 
 _MAX_LISTED = 10_000
 _MAX_NAMED = 5
@@ -45,7 +45,7 @@ class _File:
 
 def before_execution(context: ExecutionContext) -> dict[str, int]:
     """Where to look before: `capture_outputs` compares with it. See `Container.run`."""
-    return {WORKING_DIRECTORY: MAX_ENTRIES} if context.limits.capture_working_directory else {}
+    return to_list() if context.limits.capture_working_directory else {}
 
 
 def after_execution(context: ExecutionContext) -> dict[str, int]:

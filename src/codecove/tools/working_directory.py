@@ -13,6 +13,11 @@ Entries = Mapping[str, FileStat]
 """Of one directory, by name."""
 
 
+def to_list() -> dict[str, int]:
+    """What to list before and after an execution: how many entries of which directory. See `Container.run`."""
+    return {WORKING_DIRECTORY: MAX_ENTRIES}
+
+
 def entries(listings: Mapping[str, Listing]) -> Entries | None:
     """Those of the working directory; None if there are more than `MAX_ENTRIES`, or if it was not or can't be read."""
     listing = listings.get(WORKING_DIRECTORY)
