@@ -13,7 +13,6 @@ from codecove.sandbox.errors import ContainerLost, ContainerUnavailable
 from codecove.sandbox.exchanges import ExecutionExchange
 from codecove.sandbox.executing import program, result, see_through
 from codecove.sandbox.frames import Request, encode_spawn
-from codecove.sandbox.guestfiles import Look
 from codecove.sandbox.host import NOWHERE, WORKING_DIRECTORY, Execution, FileStat, Listing
 from codecove.sandbox.lifecycle import Lifecycle, State, Transition
 from codecove.sandbox.limits import Limits
@@ -139,9 +138,9 @@ class LocalContainer:
                 self._seat.take()
             exchange = ExecutionExchange(head, tail)
             # All in one go: the agent answers in order, and nobody has to wait for the lists before the program runs.
-            before = Look(agent, look_before)
+            before = guestfiles.Look(agent, look_before)
             request = agent.send(Request.SPAWN, payload, exchange)
-            after = Look(agent, look_after, at_end=True)
+            after = guestfiles.Look(agent, look_after, at_end=True)
             try:
                 end, timed_out = await see_through(agent, request, exchange, timeout=timeout, stdin=call.stdin)
             finally:
