@@ -83,14 +83,14 @@ def site(tmp_path_factory: pytest.TempPathFactory, image: Path) -> Iterator[tupl
 def test_a_message_and_a_call_are_rows_with_all_that_is_known_of_them(site: tuple[Path, str]) -> None:
     data_dir, url = site
     secret = key(data_dir)
-    client = anthropic.Anthropic(base_url=url, api_key=secret, max_retries=0)
-    answer = client.beta.messages.with_raw_response.create(
-        model="codecove/blocks",
-        max_tokens=1000,
-        betas=["code-execution-2025-08-25"],
-        tools=[{"type": "code_execution_20250825", "name": "code_execution"}],
-        messages=[{"role": "user", "content": "```bash\nsleep 0.3; head -c 3000000 /dev/zero; exit 3\n```"}],
-    )
+    with anthropic.Anthropic(base_url=url, api_key=secret, max_retries=0) as client:
+        answer = client.beta.messages.with_raw_response.create(
+            model="codecove/blocks",
+            max_tokens=1000,
+            betas=["code-execution-2025-08-25"],
+            tools=[{"type": "code_execution_20250825", "name": "code_execution"}],
+            messages=[{"role": "user", "content": "```bash\nsleep 0.3; head -c 3000000 /dev/zero; exit 3\n```"}],
+        )
     message = answer.parse()
     assert message.container is not None
     with http(url, secret) as caller:
