@@ -127,16 +127,16 @@ class LocalContainer:
         look_after: Mapping[str, int] = NOWHERE,
     ) -> Execution:
         """See `host.Container`. Raises `ValueError` for a NUL in `argv`, and for more than 1 MiB of arguments."""
-        head, tail = (self.limits.output_bytes + 1) // 2, self.limits.output_bytes // 2
+        ends = (self.limits.output_bytes + 1) // 2, self.limits.output_bytes // 2
         call, waiting = suited(Call(argv, env, stdin), cwd)
         started = program(self.limits, call.argv, call.env, cwd)
-        payload = encode_spawn(started, head_limit=head, tail_limit=tail, has_stdin=bool(call.stdin), waiting=waiting)
+        payload = encode_spawn(started, ends, has_stdin=bool(call.stdin), waiting=waiting, again=self._seat.is_idle)
         async with self._turn, self._awake("execution") as agent:
             began = time.monotonic()
             with self._group_errors(agent):
                 self._meter.begin()
                 self._seat.take()
-            exchange = ExecutionExchange(head, tail)
+            exchange = ExecutionExchange(*ends)
             # All in one go: the agent answers in order, and nobody has to wait for the lists before the program runs.
             before = guestfiles.Look(agent, look_before)
             request = agent.send(Request.SPAWN, payload, exchange)

@@ -23,6 +23,7 @@ _STATUS = struct.Struct("<IQqQI")
 _EXIT = struct.Struct("<iBQQ")
 _MAX_NAME = 255
 _MAX_ERROR = 4095
+_AGAIN = 16
 
 
 class Interpreter(IntEnum):
@@ -173,11 +174,14 @@ def encode_string(text: str) -> bytes:
 
 
 def encode_spawn(
-    program: Program, *, head_limit: int, tail_limit: int, has_stdin: bool, waiting: Interpreter | None
+    program: Program, limits: tuple[int, int], *, has_stdin: bool, waiting: Interpreter | None, again: bool
 ) -> bytes:
-    """The payload of SPAWN. `waiting`: in this interpreter, if one is ready."""
+    """The payload of SPAWN. `limits`: bytes of output from its head and its tail. `waiting`: in this interpreter, if
+    one is ready. `again`: if that is the shell, another one is to wait then."""
     flags = has_stdin | (0 if waiting is None else 2 << waiting)
-    return struct.pack("<IIB", head_limit, tail_limit, flags) + _encode_program(program)
+    if again and waiting is Interpreter.SHELL:
+        flags |= _AGAIN
+    return struct.pack("<IIB", *limits, flags) + _encode_program(program)
 
 
 def encode_warm(interpreter: Interpreter, argv: Sequence[str], environment: Mapping[str, str]) -> bytes:

@@ -80,6 +80,11 @@ class Processors:
         """Whether there is more than one."""
         return len(self.available) > 1
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no program runs on one of them."""
+        return not self.available or min(self._used.values()) == 0
+
     def take(self, last: int | None) -> int:
         """The one on which the fewest programs run; `last`, where things are still in its caches, if it is as good."""
         fewest = min(self._used.values())
@@ -127,6 +132,11 @@ class Seat:
     def is_crowded(self) -> bool:
         """Whether more containers are awake than there are processors, where that matters."""
         return self._processors.is_choice and len(self._processors.awake) > len(self._processors.available)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a processor is, as far as they are chosen here: there is time for what is only needed later."""
+        return self._processors.is_idle
 
     def settle(self) -> None:
         """It has booted or woken, bound to whatever its start was bound to."""

@@ -125,7 +125,7 @@ void warm_up(uint32_t id, struct reader *);
 pid_t cool_down(void); /* ends every Python that waits. What one of them was, 0 if there was none */
 /* Has one that waits become the program, the rest of a SPAWN's payload. Returns its pid, 0 if there is none. */
 pid_t hand_over(int kind, const struct reader *program, gid_t tag, const int stdio[3]);
-void wait_again(int kind); /* starts the one that is to wait whenever it has been used */
+void wait_again(int kind); /* starts the one that is to wait, unless it does */
 bool is_warm(void);
 uint32_t warm_processes(void);
 size_t warm_poll(struct pollfd *); /* returns how many, at most INTERPRETERS */

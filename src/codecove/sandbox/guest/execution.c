@@ -22,7 +22,7 @@ struct stream {
 };
 
 static struct {
-    bool running, exited, out_of_memory, cold, shell;
+    bool running, exited, out_of_memory, cold, again;
     uint32_t id;
     pid_t pid;
     gid_t tag;
@@ -130,7 +130,7 @@ static void finish(void) {
     uint8_t flags = (current.out_of_memory ? EXIT_OUT_OF_MEMORY : 0) | (current.cold ? EXIT_COLD : 0);
     send_exit(current.id, current.status, flags, current.out.dropped, current.err.dropped);
     list_at_end(); /* first: somebody waits for that */
-    if (current.shell) wait_again(SHELL);
+    if (current.again) wait_again(SHELL);
 }
 
 void ended(pid_t pid, int status) {
@@ -189,7 +189,7 @@ void spawn(uint32_t id, struct reader *rest) {
     int failure;
     bool waits = (flags & (SPAWN_WARM | SPAWN_PLAIN | SPAWN_SHELL)) != 0;
     int kind = (flags & SPAWN_WARM) != 0 ? WITH_LIBRARIES : (flags & SPAWN_PLAIN) != 0 ? PLAIN : SHELL;
-    current.shell = waits && kind == SHELL;
+    current.again = (flags & SPAWN_AGAIN) != 0;
     current.pid = waits ? hand_over(kind, &handed, program.tag, program.stdio) : 0;
     current.cold = waits && current.pid == 0;
     if (current.pid == 0) current.pid = start(&program, &failure);

@@ -40,7 +40,7 @@ enum {
     KILL_BIGGEST = 4,
     /* u8 WITH_LIBRARIES, PLAIN or SHELL, u32 count, count strings of argv, u32 count, count strings of the environment:
      * start the interpreter of this kind that waits. Without arguments: end it. Answered by DONE when it is ready for a
-     * program, or has ended; or by ERROR. A SHELL is answered at once, and started again after each use. */
+     * program, or has ended; or by ERROR. A SHELL is answered at once, and started again after a SPAWN_AGAIN. */
     WARM = 5,
     /* u32 room, u32 rows, u32 columns, and what SPAWN has from the address space on. A program on
      * a terminal of its own, beside executions and other terminals. Answered by DONE, TERMINAL_OUTPUT*, at most `room`
@@ -99,6 +99,7 @@ enum {
     SPAWN_WARM = 2,  /* in the interpreter that has the libraries, if one is ready */
     SPAWN_PLAIN = 4, /* in the one that has not, if one is ready */
     SPAWN_SHELL = 8, /* in the bash that waits, if one is ready. The last argument is all that may differ from its own */
+    SPAWN_AGAIN = 16, /* then another bash is to wait after it */
 };
 
 enum {
