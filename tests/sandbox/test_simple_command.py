@@ -92,7 +92,13 @@ SHELL_ONLY = [
     "python3 ~/x.py",
     "python3 x.py # comment",
     "python3 x.py\nls",
+    "python3 x.py\n ",
     "python3 'unfinished",
+    "python3 unfinished'",
+    'python3 unfinished"',
+    "python3 -c 'print(\"it's\")'",
+    "python3 'a'b\"",
+    "python3'' x.py",
     "python3 !!",
     "(python3 x.py)",
     "X=1 python3 x.py",
@@ -110,6 +116,12 @@ SHELL_ONLY = [
     "python3 <<'EOF'\nprint(1)\nEOF\nls",
     "python3 <<-EOF\n\tprint(1)\n\tEOF",
     "python3 <<<'print(1)'",
+    "python3 2<<EOF\nEOF",
+    "python3 x.py 0<<'EOF'\nEOF",
+    "python3 <<EOF\nEOF ",
+    "python3 <<'EOF'\nprint(1)\nEOF\t",
+    "python3 <<'EOF'\n\0\nEOF",
+    "python3 'a\0b'",
     "python3 <<'EOF' | cat\nprint(1)\nEOF",
     "python3 <<'EOF' x\nprint(1)\nEOF",
     "echo python3",
@@ -123,7 +135,8 @@ def test_anything_else_is_left_to_the_shell(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["BASH_ENV", "BASH_FUNC_python3%%", "PATH", "IFS", "SHELLOPTS", "POSIXLY_CORRECT", "_"]
+    "name",
+    ["BASH_ENV", "BASH_FUNC_python3%%", "PATH", "IFS", "SHELLOPTS", "POSIXLY_CORRECT", "_", "RANDOM", "EPOCHREALTIME"],
 )
 def test_an_environment_that_bash_reads_is_left_to_the_shell(name: str) -> None:
     assert without_shell(Call(["bash", "-c", "python3 x.py"], {name: "x"}, b""), "/workspace") is None
