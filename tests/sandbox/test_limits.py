@@ -218,3 +218,19 @@ async def test_each_process_has_so_many_files_open_at_most(host: LocalHost) -> N
 async def test_as_many_as_the_limit_says_can_be_open(shell: Shell) -> None:
     count = OPEN_FILES.replace("400", "5000")
     assert (await shell.python(count)).stdout.head.startswith(b"4096 Too many open files\n")
+
+
+@pytest.mark.parametrize(
+    "host", ["crun"], indirect=True
+)  # the agent is the same everywhere, and processes are cheap here
+async def test_output_left_open_takes_no_files_from_the_agent(host: LocalHost) -> None:
+    container = await host.create(new_name(), Limits(disk_bytes=LIMITS.disk_bytes, open_files=256, processes=1000))
+    try:
+        shell = Shell(host, container)
+        for _ in range(130):  # of each the agent holds two pipes
+            await shell("sleep 600 &")
+        assert await shell.output("ps -C sleep -o pid= | wc -l") == "130\n"
+        await container.write_file("/workspace/file", b"still there")
+        assert await container.read_file("/workspace/file", limit=100) == b"still there"
+    finally:
+        await host.delete(container.id)

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,6 +86,13 @@ static size_t pump(struct stream *stream) {
     return (size_t)got;
 }
 
+/* Half of the files that this process may have open is for all else. */
+static size_t most_left_open(void) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur / 2 > LEFT_OPEN) return LEFT_OPEN;
+    return (size_t)files.rlim_cur / 2;
+}
+
 static void finish_stream(struct stream *stream) {
     /* What it wrote is in the pipe. What somebody else goes on writing must not keep us here. */
     for (size_t taken = 0, got; taken < PIPE_SIZE && (got = pump(stream)) > 0;) taken += got;
@@ -96,7 +104,7 @@ static void finish_stream(struct stream *stream) {
     free(stream->ring);
     stream->ring = NULL;
     if (stream->fd < 0) return;
-    if (left_count == LEFT_OPEN) {
+    if (left_count == most_left_open()) {
         close(left_open[0]);
         memmove(left_open, left_open + 1, --left_count * sizeof left_open[0]);
     }
