@@ -4,6 +4,7 @@ What comes from the agent is hostile input: every length is checked before it is
 raises `ProtocolError`. Nothing here does I/O.
 """
 
+import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -275,6 +276,7 @@ def decode_exit(payload: bytes) -> Exit:
     if len(payload) != _EXIT.size:
         raise ProtocolError(f"exit of {len(payload)} bytes")
     wait_status, flags, dropped_stdout, dropped_stderr = _EXIT.unpack(payload)
-    if flags & ~7 or not 0 <= wait_status <= 0xFFFF:
+    ended = 0 <= wait_status <= 0xFFFF and (os.WIFEXITED(wait_status) or os.WIFSIGNALED(wait_status))
+    if flags & ~7 or not ended:
         raise ProtocolError("bad exit")
     return Exit(wait_status, bool(flags & 1), bool(flags & 2), bool(flags & 4), dropped_stdout, dropped_stderr)
