@@ -142,6 +142,20 @@ async def test_writing_where_the_user_may_not(shell: Shell, path: str, number: i
     assert (await shell("cat /etc/new")).stdout.head != b"x"
 
 
+async def test_a_path_that_is_too_long_to_be_sent_names_no_file(shell: Shell) -> None:
+    path, container = "/tmp/" + "x/" * 2**19, shell.container
+    for call in (
+        container.stat(path),
+        container.list_directory(path, limit=1),
+        container.read_file(path, limit=1),
+        container.write_file(path, b"x"),
+        container.make_directory(path),
+    ):
+        with pytest.raises(GuestFileError) as caught:
+            await call
+        assert caught.value.errno == errno.ENAMETOOLONG
+
+
 async def test_a_symbolic_link_is_written_through(shell: Shell) -> None:
     await shell("cd /tmp; echo long content > target; ln -s target link")
     await shell.container.write_file("/tmp/link", b"new")

@@ -165,6 +165,17 @@ async def test_a_nul_in_an_argument_is_refused(shell: Shell) -> None:
         await shell("echo \0")
 
 
+async def test_more_arguments_than_can_be_sent_leave_nothing_behind(shell: Shell) -> None:
+    container, used = shell.container, shell.container._seat._processors._used
+    await shell("true")
+    before = dict(used)
+    with pytest.raises(ValueError, match="SPAWN of"):
+        await shell("x" * 2**20)
+    assert used == before
+    assert container._connection is not None
+    assert await container._connection.is_quiet()
+
+
 async def test_an_argument_too_long_for_the_kernel(shell: Shell) -> None:
     result = await shell(": " + "x" * 200_000)
     assert result.return_code == 126

@@ -73,14 +73,16 @@ class AgentConnection:
         """Send a request. `exchange` gets its answers. Returns the request's id: a new one, if none is given.
 
         Never blocks: how much can be on its way is bounded by the exchanges, each of which waits for its answer.
+        Raises `ValueError` if it is too long; then nothing has been sent, and no answer is waited for.
         """
         if request_id is None:
             self._last_id = request_id = self._last_id % _LAST_ID + 1
         if self._failure is not None:
             exchange.fail(self._failure)
         else:
+            frame = encode(kind, request_id, payload)
             self._exchanges.setdefault(request_id, deque()).append(exchange)
-            self._write(encode(kind, request_id, payload))
+            self._write(frame)
         return request_id
 
     def send_more(self, kind: Request, request_id: int, payload: bytes = b"") -> None:

@@ -137,11 +137,11 @@ class LocalContainer:
                 self._meter.begin()
                 self._seat.take()
             exchange = ExecutionExchange(*ends)
-            # All in one go: the agent answers in order, and nobody has to wait for the lists before the program runs.
-            before = guestfiles.Look(agent, look_before)
-            request = agent.send(Request.SPAWN, payload, exchange)
-            after = guestfiles.Look(agent, look_after, at_end=True)
             try:
+                # In one go: the agent answers in order, and nobody has to wait for the lists before the program runs.
+                before = guestfiles.Look(agent, look_before)
+                request = agent.send(Request.SPAWN, payload, exchange)
+                after = guestfiles.Look(agent, look_after, at_end=True)
                 end, timed_out = await see_through(agent, request, exchange, timeout=timeout, stdin=call.stdin)
             finally:
                 self._seat.leave()

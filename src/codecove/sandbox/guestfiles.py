@@ -3,6 +3,7 @@
 import contextlib
 import errno
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
+from typing import Final
 
 from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.errors import GuestFileError
@@ -21,6 +22,9 @@ from codecove.sandbox.frames import (
 )
 from codecove.sandbox.host import FileStat, Listing
 from codecove.sandbox.status import file_stat
+
+_PATH_MAX: Final = 4096
+"""Linux's, in bytes: no name for a file is as long."""
 
 
 async def stat(agent: AgentConnection, path: str, *, follow: bool) -> FileStat:
@@ -112,6 +116,8 @@ async def write(agent: AgentConnection, path: str, data: AsyncIterable[bytes] | 
 @contextlib.contextmanager
 def _path_errors(path: str) -> Iterator[None]:
     """A path that can't be sent is one that can't exist."""
+    if len(path) >= _PATH_MAX:
+        raise GuestFileError(errno.ENAMETOOLONG, path)
     try:
         yield
     except ValueError:
