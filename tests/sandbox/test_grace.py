@@ -69,6 +69,13 @@ def test_the_next_server_sets_them_back_after_one_that_was_killed(switch: Path, 
     assert switch.read_text() == "0"
 
 
+def test_nobody_else_may_lock_the_file(switch: Path, tmp_path: Path) -> None:
+    periods = GracePeriods(switch, tmp_path / "found")
+    periods.shorten()
+    assert (tmp_path / "found").stat().st_mode & 0o777 == 0o600
+    periods.restore()
+
+
 def test_what_somebody_else_has_shortened_stays_so(switch: Path, tmp_path: Path) -> None:
     switch.write_text("1\n")
     periods = GracePeriods(switch, tmp_path / "found")

@@ -12,6 +12,7 @@ is killed loses its lock: if nobody is left to put the switch back, the next ser
 import contextlib
 import fcntl
 import logging
+import os
 from pathlib import Path
 from typing import IO
 
@@ -34,7 +35,7 @@ class GracePeriods:
         """From now on. Where the kernel's switch is missing or read-only everything works, but starts are slower."""
         try:
             with contextlib.ExitStack() as stack:
-                file = stack.enter_context(self._found.open("a+"))
+                file = stack.enter_context(open(self._found, "a+", opener=_private))
                 if _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
                     self._begin(file)
                 _lock(file, fcntl.LOCK_SH)  # nobody has it for himself alone for longer than that takes
@@ -69,6 +70,11 @@ class GracePeriods:
             except OSError:
                 file.truncate(0)
                 raise
+
+
+def _private(path: str, flags: int) -> int:
+    """Who may open it may lock it: that is root alone, or any user of the machine could keep servers from starting."""
+    return os.open(path, flags, 0o600)
 
 
 def _lock(file: IO[str], how: int) -> bool:
