@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, event
 
 from codecove.containers.service import Containers
 from codecove.workspaces import Caller
@@ -27,19 +27,25 @@ def transactions() -> Iterator[Counter[str]]:
     event.remove(Engine, "begin", begin)
 
 
-async def test_an_execution_in_a_named_container_is_three(
-    containers: Containers, caller: Caller, transactions: Counter[str]
+@pytest.fixture
+def looks(database_url: URL) -> int:
+    """How many it takes to look at a container: SQLite is read on a connection that stays open."""
+    return 0 if database_url.get_backend_name() == "sqlite" else 1
+
+
+async def test_an_execution_in_a_named_container_is_two_and_a_look(
+    containers: Containers, caller: Caller, transactions: Counter[str], looks: int
 ) -> None:
     """One looks at the container, one is before what runs, and one after it."""
     container_id = await use(containers, caller)
     transactions.clear()
     async with containers.lease(caller, container_id) as lease, lease.execution(CALL, "bash_code_execution"):
-        assert transactions["begun"] == 2
-    assert transactions["begun"] == 3
+        assert transactions["begun"] == looks + 1
+    assert transactions["begun"] == looks + 2
 
 
 async def test_a_request_that_ends_later_says_so(
-    containers: Containers, caller: Caller, clock: Clock, transactions: Counter[str]
+    containers: Containers, caller: Caller, clock: Clock, transactions: Counter[str], looks: int
 ) -> None:
     container_id = await use(containers, caller)
     transactions.clear()
@@ -47,4 +53,4 @@ async def test_a_request_that_ends_later_says_so(
         async with lease.execution(CALL, "bash_code_execution"):
             pass
         clock.advance(1)
-    assert transactions["begun"] == 4
+    assert transactions["begun"] == looks + 3

@@ -87,6 +87,7 @@ async def test_python_converses_and_learns_of_a_new_size(shell: Shell) -> None:
         await someone.types("6 * 7\r")
         await someone.sees(rb"42\r\n.*>>> ")
         await someone.terminal.resize(50, 132)
+        await someone.types("\r")  # Python may just be about to wait for a key, and would hear of it only then
         await someone.sees(rb"changed")
         await someone.types("tuple(os.get_terminal_size())\r")
         await someone.sees(rb"\(132, 50\)")

@@ -15,6 +15,8 @@ from codecove.store.tables import BatchRequestRow, BatchRequestState, BatchRow, 
 from codecove.workspaces import Caller
 
 _UNFINISHED = ("in_progress", "canceling")
+_ORDER = (BatchRow.workspace_id, BatchRow.id)
+"""In which all lock several, so that none waits for another that waits for it; workspaces are locked in it too."""
 _EXPIRED = '{"type":"expired"}'
 _CANCELED = '{"type":"canceled"}'
 _REMOVED_AT_ONCE = 1000
@@ -155,6 +157,7 @@ class Progress:
             due = await session.scalars(
                 select(BatchRow)
                 .where(BatchRow.state.in_(_UNFINISHED), BatchRow.expires_at <= now)
+                .order_by(*_ORDER)
                 .with_for_update(key_share=True)
             )
             return sum([await settle_waiting(session, row, "expired", _EXPIRED, now) for row in due.all()])
@@ -166,7 +169,7 @@ class Progress:
             due = await session.scalars(
                 select(BatchRow)
                 .where(BatchRow.state == "ended", BatchRow.archived_at.is_(None), BatchRow.created_at < created_before)
-                .order_by(BatchRow.workspace_id)
+                .order_by(*_ORDER)
                 .with_for_update(key_share=True)
             )
             rows = due.all()
@@ -184,7 +187,7 @@ class Progress:
                 select(BatchRow)
                 .join(WorkspaceRow, WorkspaceRow.id == BatchRow.workspace_id)
                 .where(WorkspaceRow.deleted_at.is_not(None), BatchRow.state.in_(VISIBLE))
-                .order_by(BatchRow.workspace_id)
+                .order_by(*_ORDER)
                 .with_for_update(key_share=True, of=BatchRow)
             )
             for row in found.all():
