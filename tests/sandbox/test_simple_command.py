@@ -1,8 +1,11 @@
 """A command that is nothing but a call of Python finds in the Python that waits what it finds below a shell."""
 
 import asyncio
+import random
+import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -132,6 +135,59 @@ SHELL_ONLY = [
 @pytest.mark.parametrize("command", SHELL_ONLY)
 def test_anything_else_is_left_to_the_shell(command: str) -> None:
     assert without_shell(Call(["bash", "-c", "--", command], {}, b""), "/workspace") is None
+
+
+WORDS = [
+    "a",
+    "1",
+    "0",
+    "x.py",
+    "'q r'",
+    '"d"',
+    "''",
+    "'",
+    '"',
+    "'\"'",
+    "a'b'\"c\"",
+    "\\",
+    "$x",
+    "#",
+    "=",
+    "é",
+    "'\1\x7f'",
+]
+BLANKS = ["", " ", "\t", "\n", " \n", "\r"]
+
+
+def some_command(choice: Callable[[Sequence[str]], str]) -> str:
+    """Of pieces that fit together more often than not."""
+    words = "".join(choice([" ", " ", "\t", ""]) + choice(WORDS) for _ in range(int(choice("0012"))))
+    end = choice(["E", "'E'", '"E"', "0", ""])
+    if not end:
+        return f"python3{words}{choice(BLANKS)}"
+    lines = "".join(choice(["x", " ", "\n", "'", "\\", "$", "E"]) for _ in range(int(choice("0123"))))
+    here = f"{choice(BLANKS)}<<{choice(['', ' ', '-'])}{end}{choice(['', ' '])}\n"
+    return f"python3{words}{here}{lines}\n{end.strip(chr(34) + chr(39))}{choice(BLANKS)}"
+
+
+def test_bash_itself_makes_the_same_of_it(tmp_path: Path) -> None:
+    program = tmp_path / "python3"
+    program.write_text("#!/bin/bash\nprintf '%s\\0' \"$@\"; cat\n")
+    program.chmod(0o755)
+    choice, taken = random.Random(1).choice, 0
+    for _ in range(1000):
+        command = some_command(choice)
+        call = without_shell(Call(["bash", "-c", command], {}, b""), "/workspace")
+        if call is None:
+            continue
+        taken += 1
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        shell = ["/bin/bash", "-c", command]
+        said = subprocess.run(shell, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        # Without arguments `printf` writes one that is empty.
+        expected = "".join(f"{argument}\0" for argument in call.argv[1:] or [""]).encode() + call.stdin
+        assert (said.stdout, said.stderr, said.returncode) == (expected, b"", 0), command
+    assert taken > 100
 
 
 @pytest.mark.parametrize(
