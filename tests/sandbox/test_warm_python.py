@@ -339,13 +339,25 @@ async def test_too_much_memory_ends_the_program_alone(shell: Shell) -> None:
 
 
 async def test_a_program_lives_on_when_what_it_was_forked_from_ends(own_shell: Shell) -> None:
-    program = MENTION + "import os, time; print(os.getppid()); time.sleep(1); print(os.getppid())"
+    program = (
+        MENTION
+        + """
+import os, time
+print(os.getppid())
+open('began', 'w').close()
+while not os.path.exists('go'): time.sleep(0.01)
+os.remove('began'), os.remove('go')
+print(os.getppid())
+"""
+    )
     parents = ["1"]
     while parents[0] == "1":  # it found no fork, and was started by the agent
         await make_warm(own_shell)
         running = asyncio.create_task(own_shell.python(program))
-        await asyncio.sleep(0.7)
+        while not (await own_shell.container.list_directory("/workspace", limit=10)).entries:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
         await own_shell.container.end_warm_interpreter()
+        await own_shell.container.write_file("/workspace/go", b"")
         parents = (await running).stdout.head.decode().split()
     assert parents[1] == "1"
 
