@@ -108,7 +108,9 @@ async def test_containers_by_the_dozen_leave_nothing(host: LocalHost, rounds: in
     before, disk = await calm(host), allocated(host.directory)
     for _ in range(rounds):
         await live_and_go(host)
-    assert await settled(host, before) == before
+    now = asdict(await settled(host, before))
+    # What earlier tests had left open and is closed meanwhile does not count.
+    assert {name: number for name, number in now.items() if number > asdict(before)[name]} == {}
     assert allocated(host.directory) <= disk + 2**16
 
 
