@@ -39,6 +39,23 @@ def attempt(function, *arguments):
 """In a cold interpreter, so that there is the one that forks and the fork that waits."""
 
 
+TRACING = """
+import ctypes
+libc = ctypes.CDLL(None)
+buffer = (ctypes.c_char * 8)()
+class Vector(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("size", ctypes.c_size_t)]
+ours, them = Vector(ctypes.addressof(buffer), 8), Vector(0x400000, 8)
+for pid in theirs:
+    assert libc.ptrace(16, pid, None, None) == -1
+    assert libc.ptrace(0x4206, pid, None, None) == -1
+    assert libc.process_vm_readv(pid, ctypes.byref(ours), 1, ctypes.byref(them), 1, 0) == -1
+    assert libc.process_vm_writev(pid, ctypes.byref(ours), 1, ctypes.byref(them), 1, 0) == -1
+    assert libc.syscall(438, libc.syscall(434, pid, 0), 3, 0) == -1  # pidfd_getfd
+"""
+"""Every way to trace or read a process, for each of `theirs`."""
+
+
 async def attack(shell: Shell, program: str) -> None:
     await make_warm(shell)
     result = await shell.container.run(["/usr/bin/python3", "-c", PROCESSES + program], env={}, timeout=30)
@@ -55,23 +72,7 @@ async def test_it_cannot_be_signalled(shell: Shell) -> None:
 
 
 async def test_it_cannot_be_traced(shell: Shell) -> None:
-    await attack(
-        shell,
-        """
-import ctypes
-libc = ctypes.CDLL(None)
-buffer = (ctypes.c_char * 8)()
-class Vector(ctypes.Structure):
-    _fields_ = [("base", ctypes.c_void_p), ("size", ctypes.c_size_t)]
-ours, them = Vector(ctypes.addressof(buffer), 8), Vector(0x400000, 8)
-for pid in theirs:
-    assert libc.ptrace(16, pid, None, None) == -1
-    assert libc.ptrace(0x4206, pid, None, None) == -1
-    assert libc.process_vm_readv(pid, ctypes.byref(ours), 1, ctypes.byref(them), 1, 0) == -1
-    assert libc.process_vm_writev(pid, ctypes.byref(ours), 1, ctypes.byref(them), 1, 0) == -1
-    assert libc.syscall(438, libc.syscall(434, pid, 0), 3, 0) == -1  # pidfd_getfd
-""",
-    )
+    await attack(shell, TRACING)
 
 
 async def test_its_memory_and_sockets_cannot_be_opened(shell: Shell) -> None:

@@ -88,7 +88,7 @@ def _is_command(arguments: Sequence[str]) -> bool:
 
 
 def keep_shell(agent: AgentConnection) -> None:
-    """From now on a shell waits there, another one after each use."""
+    """From now on a shell waits there; another one follows after a command that asks for it (`encode_spawn`)."""
     payload = encode_warm(Interpreter.SHELL, _SHELL_ARGUMENTS, _SHELL_ENVIRONMENT)
     agent.send(Request.WARM, payload, FileExchange(_SHELL, Answer.DONE))
 
@@ -125,7 +125,7 @@ class Warmth:
 
     def used(self, kind: Interpreter, *, cold: bool) -> None:
         """A program has asked for it, and found it or not."""
-        if kind in self._waiting:  # another shell waits without being asked to
+        if kind in self._waiting:  # the agent itself has another shell wait
             self._waiting[kind].used(cold=cold)
 
     async def give_up_unused(self) -> None:

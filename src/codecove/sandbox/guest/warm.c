@@ -1,7 +1,8 @@
 /* Interpreters that wait to become a program (warm.py, waiting.c). The agent hands one a program over a socket that no
  * process of the user ever has. There are three kinds: a Python with the usual libraries loaded, mostly a fork of
  * another that stays; one without, which takes less time to start and is there only to have been started before; and a
- * bash, which is so too and takes so little that the next is started as soon as a command has ended. */
+ * bash, which is so too and takes so little that the next is started as soon as a command has ended, if the host says
+ * so. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
