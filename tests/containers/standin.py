@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -35,6 +36,9 @@ class StandInContainer:
 
     def __init__(self, container_id: str) -> None:
         self.id = container_id
+
+    def held(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class StandInHost:

@@ -11,13 +11,16 @@ import pytest
 
 from codecove.containers.journal import Journal
 from codecove.containers.service import Containers
+from codecove.sandbox.container import LocalContainer
 from codecove.sandbox.errors import ContainerExpired, ContainerUnavailable
 from codecove.sandbox.host import Container
+from codecove.sandbox.lifecycle import State
 from codecove.sandbox.local import LocalHost
 from codecove.store.database import Database
 from codecove.workspaces import Caller
 from tests.containers.conftest import IDLE
 from tests.containers.standin import Clock
+from tests.sandbox.hosts import becomes
 from tests.support.host import host_config
 
 pytestmark = pytest.mark.sandbox
@@ -59,7 +62,8 @@ def kill_sandbox(tmp_path: Path) -> None:
 
 async def die_while_running(container: Container, tmp_path: Path) -> None:
     running = asyncio.create_task(shell(container, "sleep 60"))
-    await asyncio.sleep(0.2)
+    assert isinstance(container, LocalContainer)
+    await becomes(container, State.BUSY)
     kill_sandbox(tmp_path)
     await running
 

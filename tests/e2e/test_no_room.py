@@ -46,12 +46,12 @@ async def client(server: Server) -> AsyncIterator[anthropic.AsyncAnthropic]:
 async def busy(http: httpx2.AsyncClient, seconds: float) -> AsyncIterator[str]:
     """A container that is busy for so long, or until the end of the block, in which it has the only place."""
     container = (await http.post("/v1/containers", json={})).json()["id"]
-    running = asyncio.create_task(execute(http, container, f"sleep {seconds}"))
+    running = asyncio.create_task(execute(http, container, f"touch started; sleep {seconds}"))
     try:
-        for _ in range(400):
-            if await value(http, 'codecove_containers{state="busy"}') == 1:
-                break
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(30):
+            started = f"/v1/containers/{container}/files/workspace/started"
+            while (await http.get(started)).is_error:  # noqa: ASYNC110 -- the event is in the container
+                await asyncio.sleep(0.05)
         yield container
     finally:
         await http.delete(f"/v1/containers/{container}")

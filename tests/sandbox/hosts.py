@@ -1,5 +1,6 @@
 """Fixtures: a host of each runtime, and containers on it."""
 
+import asyncio
 import itertools
 import shutil
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import pytest_asyncio
 
 from codecove.sandbox.container import LocalContainer
 from codecove.sandbox.host import Execution
+from codecove.sandbox.lifecycle import State
 from codecove.sandbox.limits import Limits
 from codecove.sandbox.local import LocalHost
 from tests.support.host import host_config
@@ -42,6 +44,15 @@ class Shell:
 
     async def python(self, program: str, *, timeout: float = 30) -> Execution:
         return await self.container.run(["python3", "-c", program], env={}, timeout=timeout)
+
+
+async def becomes(container: LocalContainer, state: State) -> None:
+    """Wait until it is in this state."""
+    for _ in range(1500):
+        if container.state is state:
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail(f"{container.state} instead of {state}")
 
 
 def new_name() -> str:

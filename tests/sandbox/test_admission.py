@@ -15,7 +15,7 @@ from codecove.sandbox.errors import HostFull
 from codecove.sandbox.lifecycle import State
 from codecove.sandbox.local import LocalHost
 from codecove.sandbox.room import Room
-from tests.sandbox.hosts import LIMITS, Shell
+from tests.sandbox.hosts import LIMITS, Shell, becomes
 from tests.support.host import host_config
 
 GIB = 2**30
@@ -124,15 +124,28 @@ async def opened(image: Path, directory: Path, **values: int | float) -> AsyncIt
 async def test_a_container_waits_until_another_has_done_its_work(image: Path, tmp_path: Path) -> None:
     async with opened(image, tmp_path, max_containers=1, admission_wait=30) as host:
         first = Shell(host, await host.create("first"))
-        busy = asyncio.create_task(first.output("sleep 1; echo done > file; echo done"))
-        await asyncio.sleep(0.2)
+        busy = asyncio.create_task(first.output("until [ -e go ]; do sleep 0.1; done; echo done | tee file"))
+        await becomes(first.container, State.BUSY)
         second = asyncio.create_task(host.create("second"))
-        await asyncio.sleep(0.1)
-        assert host.statistics().waiting == 1
+        while host.statistics().waiting == 0:  # noqa: ASYNC110 -- nobody says so
+            await asyncio.sleep(0)
+        await first.container.write_file("/workspace/go", b"")
         assert await busy == "done\n"
         await second
         assert first.container.state is State.ASLEEP
         assert await first.output("cat file") == "done\n"  # which puts the second one to sleep
+
+
+@pytest.mark.sandbox
+async def test_a_container_that_is_held_does_not_make_room_for_another(image: Path, tmp_path: Path) -> None:
+    async with opened(image, tmp_path, max_containers=1, admission_wait=0) as host:
+        first = await host.create("first")
+        with first.held():
+            with pytest.raises(HostFull, match="all are busy"):
+                await host.create("second")
+            assert not await host.sleep("first")
+        await host.create("second")
+        assert first.state is State.ASLEEP
 
 
 @pytest.mark.sandbox

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,8 @@ from codecove.sandbox.errors import ContainerLost, ContainerUnavailable, HostFul
 from codecove.sandbox.lifecycle import State, Transition
 from codecove.sandbox.local import HostConfig, LocalHost
 from codecove.sandbox.observing import Work
-from tests.sandbox.hosts import LIMITS, Shell, new_name
-from tests.sandbox.test_life import becomes, settled, traces
+from tests.sandbox.hosts import LIMITS, Shell, becomes, new_name
+from tests.sandbox.traces import calm, grown
 from tests.support.host import host_config
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
@@ -69,7 +68,7 @@ async def test_a_sandbox_that_is_killed_costs_what_runs_but_not_the_files(
     if doing == "busy":
         running = asyncio.create_task(own_shell("sleep 60", timeout=60))
         waiting = asyncio.create_task(own_shell("cat d/file"))
-        await asyncio.sleep(0.2)
+        await becomes(own_shell.container, State.BUSY)
         kill(own_shell, which)
         async with asyncio.timeout(10):
             with pytest.raises(ContainerUnavailable):
@@ -77,9 +76,9 @@ async def test_a_sandbox_that_is_killed_costs_what_runs_but_not_the_files(
             assert (await waiting).stdout.head == b"kept\n"
     elif doing == "idle":
         kill(own_shell, which)
-        await becomes(own_shell, State.ASLEEP)
+        await becomes(own_shell.container, State.ASLEEP)
     else:
-        await becomes(own_shell, State.FROZEN)
+        await becomes(own_shell.container, State.FROZEN)
         kill(own_shell, which)
     assert await own_shell.output("cat d/file /tmp/t") == "kept\nt\n"
     states = diary.states_of(own_shell.container.id)
@@ -92,19 +91,18 @@ async def test_a_sandbox_that_is_killed_costs_what_runs_but_not_the_files(
 async def test_other_containers_do_not_notice_when_one_dies(own_shell: Shell) -> None:
     other = Shell(own_shell.host, await own_shell.host.create(new_name()))
     running = asyncio.create_task(own_shell.output("sleep 0.5; echo alive"))
-    await asyncio.sleep(0.2)
+    await becomes(own_shell.container, State.BUSY)
     kill(other, "")
     assert await running == "alive\n"
     await own_shell.host.delete(other.container.id)
 
 
 async def test_a_crash_leaves_nothing_but_files_until_the_next_use(host: LocalHost) -> None:
-    before = traces(host)
+    before = await calm(host)
     shell = Shell(host, await host.create(new_name()))
     kill(shell, "")
-    await becomes(shell, State.ASLEEP)
-    before.directories += 1
-    assert await settled(host, before) == before
+    await becomes(shell.container, State.ASLEEP)
+    assert await grown(host, before, directories=1) == {}
     await host.delete(shell.container.id)
 
 
@@ -112,7 +110,7 @@ async def test_it_can_die_again_and_again(own_shell: Shell) -> None:
     for number in range(3):
         await own_shell.output(f"echo {number} >> file")
         kill(own_shell, "")
-        await becomes(own_shell, State.ASLEEP)
+        await becomes(own_shell.container, State.ASLEEP)
     assert await own_shell.output("cat file") == "0\n1\n2\n"
 
 
@@ -131,7 +129,7 @@ async def test_the_runtimes_last_lines_are_recorded(host_of_its_own: LocalHost) 
     with (directory / "runtime.log").open("a") as log:
         log.write("panic: something in the runtime\n")
     kill(shell, "boot")
-    await becomes(shell, State.ASLEEP)
+    await becomes(shell.container, State.ASLEEP)
     kept = record.read(directory)
     assert kept is not None
     assert "panic: something in the runtime" in kept.last_words
@@ -190,7 +188,7 @@ async def test_only_a_container_whose_disk_is_gone_is_lost(host_of_its_own: Loca
     for shell in shells:
         await host_of_its_own.sleep(shell.container.id)
     # The kernel may still be writing to a disk that was unmounted just now.
-    await settled(host_of_its_own, replace(traces(host_of_its_own), loop_devices=0))
+    assert await grown(host_of_its_own, {"loop devices": 0}) == {}
     for directory in host_of_its_own.directory.glob("containers/*"):
         kept = record.read(directory)
         assert kept is not None

@@ -7,9 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,68 +15,11 @@ import pytest
 from codecove.sandbox.errors import ContainerNotFound, ContainerUnavailable, HostFull, SandboxError
 from codecove.sandbox.lifecycle import State
 from codecove.sandbox.local import HostConfig, LocalHost
-from tests.sandbox.hosts import LIMITS, Shell, new_name
+from tests.sandbox.hosts import LIMITS, Shell, becomes, new_name
+from tests.sandbox.traces import calm, grown, mounts, traces
 from tests.support.host import host_config
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
-
-
-@dataclass
-class Traces:
-    """What a container could leave behind on the machine."""
-
-    children: int
-    zombies: int
-    mounts: int
-    loop_devices: int
-    control_groups: int
-    file_descriptors: int
-    threads: int
-    tasks: int
-    directories: int
-
-
-def traces(host: LocalHost) -> Traces:
-    def is_child(status: str) -> bool:
-        return f"\nPPid:\t{os.getpid()}\n" in status
-
-    statuses = []
-    for path in Path("/proc").glob("[0-9]*/status"):
-        with contextlib.suppress(OSError):
-            statuses.append(path.read_text(errors="replace"))
-    directory = host.directory
-    return Traces(
-        children=sum(is_child(status) for status in statuses),
-        zombies=sum(is_child(status) and "State:\tZ" in status for status in statuses),
-        mounts=Path("/proc/self/mounts").read_text().count(str(directory)),
-        loop_devices=subprocess.run(["losetup", "-a"], capture_output=True, check=True).stdout.count(
-            os.fsencode(directory)
-        ),
-        control_groups=len(host.control_groups()),
-        file_descriptors=len(os.listdir("/proc/self/fd")),
-        threads=sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate()),
-        tasks=len(asyncio.all_tasks()),
-        directories=len(list(directory.glob("*/*"))),
-    )
-
-
-async def calm(host: LocalHost) -> Traces:
-    """The traces once they stay: the kernel lets go of the disks of earlier tests when it likes."""
-    while True:
-        before = traces(host)
-        await asyncio.sleep(0.3)
-        if asdict(traces(host)) == asdict(before):
-            return before
-
-
-async def settled(host: LocalHost, before: Traces) -> Traces:
-    """The traces now, given a moment for what ends by itself (the event loop's own threads)."""
-    for _ in range(100):
-        now = traces(host)
-        if asdict(now) == asdict(before):
-            break
-        await asyncio.sleep(0.05)
-    return now
 
 
 async def live_and_go(host: LocalHost) -> None:
@@ -108,9 +49,7 @@ async def test_containers_by_the_dozen_leave_nothing(host: LocalHost, rounds: in
     before, disk = await calm(host), allocated(host.directory)
     for _ in range(rounds):
         await live_and_go(host)
-    now = asdict(await settled(host, before))
-    # What earlier tests had left open and is closed meanwhile does not count.
-    assert {name: number for name, number in now.items() if number > asdict(before)[name]} == {}
+    assert await grown(host, before) == {}
     assert allocated(host.directory) <= disk + 2**16
 
 
@@ -145,7 +84,7 @@ async def test_two_containers_share_nothing(own_shell: Shell) -> None:
 async def test_deleting_ends_what_runs(host: LocalHost) -> None:
     container = await host.create(new_name())
     running = asyncio.create_task(container.run(["sleep", "60"], env={}, timeout=60))
-    await asyncio.sleep(0.2)
+    await becomes(container, State.BUSY)
     await host.delete(container.id)
     with pytest.raises(ContainerUnavailable):
         await running
@@ -153,7 +92,7 @@ async def test_deleting_ends_what_runs(host: LocalHost) -> None:
 
 @pytest.mark.parametrize("moment", [0.0, 0.003, 0.01, 0.02, 0.05, 0.1, 0.15])
 async def test_a_cancelled_start_leaves_nothing(host: LocalHost, moment: float) -> None:
-    before = traces(host)
+    before = await calm(host)
     name = new_name()
     creating = asyncio.create_task(host.create(name))
     await asyncio.sleep(moment)
@@ -161,23 +100,15 @@ async def test_a_cancelled_start_leaves_nothing(host: LocalHost, moment: float) 
     try:
         await creating
     except asyncio.CancelledError:
-        assert await settled(host, before) == before
+        assert await grown(host, before) == {}
     else:
         await host.delete(name)  # it was quicker than the cancellation
 
 
-async def becomes(shell: Shell, state: State) -> None:
-    for _ in range(200):
-        if shell.container.state is state:
-            return
-        await asyncio.sleep(0.05)
-    pytest.fail(f"{shell.container.state} instead of {state}")
-
-
 async def test_an_idle_container_is_frozen_and_thaws_for_the_next_call(own_shell: Shell) -> None:
-    await becomes(own_shell, State.FROZEN)
+    await becomes(own_shell.container, State.FROZEN)
     assert (await own_shell("echo awake")).stdout.head == b"awake\n"
-    await becomes(own_shell, State.FROZEN)
+    await becomes(own_shell.container, State.FROZEN)
     assert (await own_shell.container.stat("/tmp")).kind == "directory"
 
 
@@ -198,7 +129,7 @@ async def small_host(image: Path, tmp_path: Path) -> AsyncIterator[LocalHost]:
 async def test_no_more_containers_than_the_host_may_have(small_host: LocalHost) -> None:
     one = await small_host.create("one")
     busy = asyncio.create_task(one.run(["sleep", "60"], env={}, timeout=60))
-    await asyncio.sleep(0.2)
+    await becomes(one, State.BUSY)
     with pytest.raises(HostFull):
         await small_host.create("two")
     await small_host.delete("one")
@@ -210,16 +141,16 @@ async def test_no_more_containers_than_the_host_may_have(small_host: LocalHost) 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_closing_the_host_leaves_nothing_but_files(image: Path, tmp_path: Path) -> None:
     host = LocalHost(host_config(tmp_path, image, limits=LIMITS))
-    before = traces(host)
+    before = await calm(host)
     async with host:
         await host.create("idle")
-        busy = asyncio.create_task((await host.create("busy")).run(["sleep", "60"], env={}, timeout=60))
-        await asyncio.sleep(0.2)
-        assert traces(host).mounts == 4
+        container = await host.create("busy")
+        busy = asyncio.create_task(container.run(["sleep", "60"], env={}, timeout=60))
+        await becomes(container, State.BUSY)
+        assert mounts(host) == 4
     with pytest.raises(ContainerUnavailable):
         await busy
-    left = await settled(host, replace(before, directories=traces(host).directories))
-    assert replace(left, directories=before.directories) == before
+    assert await grown(host, before, directories=traces(host)["directories"]) == {}
 
 
 @pytest.mark.asyncio(loop_scope="function")
@@ -237,7 +168,7 @@ async def test_a_start_that_fails_says_what_the_runtime_said(tmp_path: Path) -> 
         with pytest.raises(ContainerUnavailable) as caught:
             await host.create("x")
         assert "agent" in caught.value.detail
-        assert traces(host).mounts == 0
+        assert mounts(host) == 0
 
 
 async def test_an_unknown_runtime_is_refused(tmp_path: Path) -> None:
@@ -275,11 +206,10 @@ async def test_the_next_start_finds_the_files_of_a_killed_server_and_ends_all_el
     assert await server.wait() == -signal.SIGKILL
     (tmp_path / "containers/half-made").mkdir()
     host = LocalHost(host_config(tmp_path, image, runtime=runtime, limits=LIMITS))
-    assert traces(host).mounts > 0
+    assert mounts(host) > 0
     async with host:
-        clean = replace(traces(host), mounts=0, loop_devices=0, control_groups=0)
-        left = await settled(host, clean)  # the kernel may take a moment to let go of a killed sandbox's mounts
-        assert (left.mounts, left.loop_devices, left.control_groups) == (0, 0, 0)
+        # The kernel may take a moment to let go of a killed sandbox's mounts.
+        assert await grown(host, {"mounts": 0, "loop devices": 0, "control groups": 0}) == {}
         assert await host.containers() == {"busy", "idle"}
         assert len(list((tmp_path / "containers").iterdir())) == 2
         shell = Shell(host, await host.get("busy"))

@@ -17,7 +17,7 @@ from codecove.sandbox.lifecycle import State
 from codecove.sandbox.local import LocalHost
 from codecove.sandbox.pool import BURST_SECONDS, MEMORY_SECONDS, Demand, PoolSize, is_calm
 from tests.sandbox.hosts import LIMITS, Shell
-from tests.sandbox.test_life import settled, traces
+from tests.sandbox.traces import calm, grown, traces
 from tests.support.host import host_config
 
 
@@ -122,7 +122,7 @@ async def test_one_of_the_pool_survives_a_restart_once_it_has_an_id_and_the_rest
 async def test_the_pool_leaves_nothing_and_a_dead_member_is_replaced(image: Path, tmp_path: Path) -> None:
     config = host_config(tmp_path, image, limits=LIMITS, pool=PoolSize(1, 1))
     host = LocalHost(config)
-    before = traces(host)
+    before = await calm(host)
     async with host:
         await ready(host, 1)
         (group,) = host.control_groups()
@@ -136,8 +136,7 @@ async def test_the_pool_leaves_nothing_and_a_dead_member_is_replaced(image: Path
         container = await host.create("one")
         assert (await container.run(["true"], env={}, timeout=9)).return_code == 0
         assert container.state is not State.FAILED
-    left = await settled(host, replace(before, directories=traces(host).directories))
-    assert replace(left, directories=before.directories) == before
+    assert await grown(host, before, directories=traces(host)["directories"]) == {}
 
 
 @pytest.mark.sandbox

@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ from codecove.sandbox import record
 from codecove.sandbox.errors import ContainerNotFound, HostFull
 from codecove.sandbox.lifecycle import State
 from codecove.sandbox.local import LocalHost
-from tests.sandbox.hosts import LIMITS, Shell, new_name
-from tests.sandbox.test_life import becomes, settled, traces
+from tests.sandbox.hosts import LIMITS, Shell, becomes, new_name
+from tests.sandbox.traces import calm, grown, mounts, traces
 from tests.support.host import host_config
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
@@ -62,15 +61,13 @@ TREE = "find /workspace /tmp /files /home -printf '%p %s %m %l\\n' | sort; find 
 
 async def test_asleep_it_costs_nothing_but_files(host: LocalHost) -> None:
     await host.delete((await host.create(new_name())).id)
-    before = traces(host)
+    before = await calm(host)
     container = await host.create(new_name())
     shell = Shell(host, container)
     await sleep(shell)
-    assert await settled(host, replace(before, directories=before.directories + 1)) == replace(
-        before, directories=before.directories + 1
-    )
+    assert await grown(host, before, directories=1) == {}
     await host.delete(container.id)
-    assert await settled(host, before) == before
+    assert await grown(host, before) == {}
 
 
 async def test_its_files_are_as_they_were(own_shell: Shell) -> None:
@@ -113,7 +110,7 @@ async def test_shared_memory_is_kept_and_nothing_runs_on_for_it(own_shell: Shell
     await own_shell.host.get(own_shell.container.id)
     assert own_shell.container.last.cause == "woke with its processes"
     assert not own_shell.container.has_background
-    await becomes(own_shell, State.FROZEN)
+    await becomes(own_shell.container, State.FROZEN)
     assert await own_shell.output("cat /dev/shm/file") == "kept\n"
 
 
@@ -134,8 +131,8 @@ async def test_calls_at_once_wake_it_once(own_shell: Shell) -> None:
 
 
 async def test_a_busy_container_does_not_sleep(own_shell: Shell) -> None:
-    running = asyncio.create_task(own_shell.output("sleep 1; echo done"))
-    await asyncio.sleep(0.3)
+    running = asyncio.create_task(own_shell.output("sleep 0.5; echo done"))
+    await becomes(own_shell.container, State.BUSY)
     assert not await own_shell.host.sleep(own_shell.container.id)
     assert await running == "done\n"
 
@@ -154,9 +151,9 @@ async def test_cancelling_a_sleep_or_a_wake_leaves_it_usable(own_shell: Shell, m
 async def test_deleting_a_sleeping_container_removes_its_files(host: LocalHost) -> None:
     container = await host.create(new_name())
     await host.sleep(container.id)
-    before = traces(host)
+    before = traces(host)["directories"]
     await host.delete(container.id)
-    assert traces(host).directories < before.directories
+    assert traces(host)["directories"] < before
     with pytest.raises(ContainerNotFound):
         await host.get(container.id)
 
@@ -218,7 +215,7 @@ async def test_an_idle_container_goes_to_sleep(image: Path, tmp_path: Path) -> N
         shell = Shell(host, await host.create("one"))
         await start_counter(shell)
         for number in (1, 2):
-            await becomes(shell, State.ASLEEP)
+            await becomes(shell.container, State.ASLEEP)
             assert (await count(shell)).split()[0] == str(number)
 
 
@@ -246,7 +243,7 @@ async def test_containers_survive_a_restart_of_the_server(image: Path, tmp_path:
         await files.output("echo kept > file")
     async with opened(image, tmp_path) as host:
         assert await host.containers() == {"live", "asleep", "files"}
-        assert traces(host).mounts == 0
+        assert mounts(host) == 0
         live, asleep, files = [Shell(host, await host.get(name)) for name in ("live", "asleep", "files")]
         assert (await count(live)).split()[0] == "2"
         assert (await count(asleep)).split()[0] == "1"

@@ -11,8 +11,9 @@ import pytest
 import pytest_asyncio
 
 from codecove.sandbox.container import LocalContainer
+from codecove.sandbox.lifecycle import State
 from codecove.sandbox.local import LocalHost
-from tests.sandbox.hosts import LIMITS, Shell, new_name
+from tests.sandbox.hosts import LIMITS, Shell, becomes, new_name
 from tests.support.host import host_config
 
 pytestmark = [
@@ -96,7 +97,7 @@ async def test_one_that_no_program_asks_for_is_ended_before_the_container_is_fro
 ) -> None:
     shell = Shell(host, pair[0])
     assert "warm.py" in await shell.output("ps -eo args")
-    await asyncio.sleep(1.5)
+    await becomes(pair[0], State.FROZEN)
     assert "warm.py" not in await shell.output("ps -eo args")
 
 

@@ -48,6 +48,13 @@ async def person(shell: Shell, argv: Sequence[str] = ("bash", "--norc", "-i")) -
         yield Person(terminal)
 
 
+async def runs(shell: Shell, command: str) -> None:
+    """Wait until it does."""
+    async with asyncio.timeout(20):
+        while command not in await shell.processes():  # noqa: ASYNC110 -- the event is in the container
+            await asyncio.sleep(0.05)
+
+
 @sandboxed
 async def test_a_shell_has_a_terminal_of_its_own_and_its_exit_status_arrives(shell: Shell) -> None:
     async with person(shell) as someone:
@@ -67,12 +74,12 @@ async def test_control_c_and_control_z_reach_the_foreground_job_alone(shell: She
         await someone.sees(PROMPT)
         await someone.types("sleep 1000\r")
         await someone.sees(rb"1000\r\n")
-        await asyncio.sleep(0.3)
+        await runs(shell, "sleep 1000")
         await someone.types("\x03")
         await someone.sees(PROMPT)
         await someone.types("echo status=$?; sleep 1001\r")
         await someone.sees(rb"status=130\r\n")
-        await asyncio.sleep(0.3)
+        await runs(shell, "sleep 1001")
         await someone.types("\x1a")
         await someone.sees(rb"Stopped")
         await someone.types("kill %1; wait; exit\r")
@@ -112,7 +119,7 @@ async def test_leaving_kills_whatever_was_started_there_and_nothing_else(shell: 
         await someone.sees(PROMPT)
         await someone.types("trap '' HUP TERM; setsid sleep 3000 & (nohup sleep 3001 &) ; sleep 3002\r")
         await someone.sees(rb"3002\r\n")
-        await asyncio.sleep(0.5)
+        await runs(shell, "sleep 3002")
     assert await shell.processes() == ["sleep 2000"]
     assert shell.container.state is State.IDLE
     await shell.output("pkill sleep; true")

@@ -117,8 +117,8 @@ async def test_without_room_a_request_ends_until_something_has_run_and_then_the_
     config = host_config(tmp_path / "host", image, max_containers=1, admission_wait=0.2)
     async with running_server(tmp_path, config) as server, server.request() as first, server.request() as second:
         assert (await first.bash("true"))["return_code"] == 0
-        busy = asyncio.create_task(second.bash("sleep 60"))  # the first goes to sleep for it
-        await asyncio.sleep(1)
+        busy = asyncio.create_task(second.bash("touch begun; sleep 60"))  # the first goes to sleep for it
+        await _begun(second)
         content = await first.bash("true")
         assert content["error_code"] == "too_many_requests"
         assert "Try again" in content["error_message"]
@@ -152,14 +152,18 @@ async def test_a_fault_of_the_server_is_unavailable_and_no_exception(server: Ser
 
 
 async def test_cancelling_a_call_kills_what_it_runs(request_: Request) -> None:
-    container = await request_.container()
     task = asyncio.create_task(request_.bash("touch begun; sleep 64"))
-    while not await _exists(container, "/workspace/begun"):  # noqa: ASYNC110 -- the event is in the container
-        await asyncio.sleep(0.02)
+    await _begun(request_)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (await request_.bash("pgrep -x sleep | wc -l"))["stdout"] == "0\n"
+
+
+async def _begun(request: Request) -> None:
+    container = await request.container()
+    while not await _exists(container, "/workspace/begun"):  # noqa: ASYNC110 -- the event is in the container
+        await asyncio.sleep(0.02)
 
 
 async def _exists(container: Container, path: str) -> bool:

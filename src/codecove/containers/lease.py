@@ -183,7 +183,8 @@ class Lease:
             starting = fleet.executions.started(
                 record, caller=self._caller, container_id=container_id, call_id=call_id, tool=tool, now=fleet.now()
             )
-            await both(prepare(container), self._begin_use(container_id, starting))
+            with container.held():  # the record may take longer than what is prepared
+                await both(prepare(container), self._begin_use(container_id, starting))
             started = monotonic()
             yield
         except BaseException as error:

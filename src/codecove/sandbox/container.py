@@ -65,8 +65,7 @@ class LocalContainer:
         self._observer = observer
         self._turn = asyncio.Lock()
         self._in_use = asyncio.Event()
-        self._arriving = 0
-        """Calls that wait until it is awake."""
+        self._holders = 0
         self._users = 0
         self._background = False
         self._meter = Meter(cgroup)
@@ -92,9 +91,9 @@ class LocalContainer:
     def idle_since(self) -> float | None:
         """Since when (monotonic clock, seconds) nothing has been asked of it. None unless it is awake and idle.
 
-        Neither when a call is about to begin: it was woken for that one, and must not be put to sleep before.
+        Neither when it is held.
         """
-        return self._idle_since if self.state in (State.IDLE, State.FROZEN) and self._arriving == 0 else None
+        return self._idle_since if self.state in (State.IDLE, State.FROZEN) and self._holders == 0 else None
 
     @property
     def has_background(self) -> bool:
@@ -114,6 +113,15 @@ class LocalContainer:
     def host_processes(self) -> list[int]:
         """The pids, on the host, of the sandbox and of what runs in it."""
         return self._cgroup.processes()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """See `host.Container`."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
 
     async def run(
         self,
@@ -216,7 +224,7 @@ class LocalContainer:
         self._fresh = True
         self._idle_since = time.monotonic()
         self._go(State.IDLE, cause)
-        self._begin_attending()
+        self._attendant = asyncio.create_task(self._attend(), name=f"attend {self.id}")
         connection.when_ended(self._on_end)
         with contextlib.suppress(ContainerUnavailable), self._group_errors(connection):
             self._seat.settle()
@@ -264,9 +272,6 @@ class LocalContainer:
     def _moved(self, before: State, now: Transition) -> None:
         self._seat.note(awake=now.state in (State.IDLE, State.BUSY))
         self._observer.moved(self.id, before, now)
-
-    def _begin_attending(self) -> None:
-        self._attendant = asyncio.create_task(self._attend(), name=f"attend {self.id}")
 
     async def _dismiss_attendant(self) -> None:
         if self._attendant is not None:
@@ -322,11 +327,8 @@ class LocalContainer:
     @contextlib.asynccontextmanager
     async def _awake(self, cause: str) -> AsyncGenerator[AgentConnection, None]:
         """Thawed and busy as long as this is held by anyone."""
-        self._arriving += 1
-        try:
+        with self.held():
             await self._rouse()
-        finally:
-            self._arriving -= 1
         agent = self._agent
         if self._users == 0:
             self._go(State.BUSY, cause)
@@ -352,7 +354,7 @@ class LocalContainer:
                 self._agent.end("the sandbox was killed while it was frozen")
             else:
                 self._cgroup.thaw()
-                self._begin_attending()
+                self._attendant = asyncio.create_task(self._attend(), name=f"attend {self.id}")
                 return
         if self._lifecycle.is_over:
             raise self._over()
@@ -395,6 +397,4 @@ class LocalContainer:
 
     @property
     def _is_due_to_freeze(self) -> bool:
-        if self.state is not State.IDLE or self._is_starting:
-            return False
-        return time.monotonic() - self.last.at >= self._patience
+        return self.state is State.IDLE and not self._is_starting and time.monotonic() >= self.last.at + self._patience

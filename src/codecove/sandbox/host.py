@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Protocol
@@ -110,6 +110,10 @@ class Container(Protocol):
 
     @property
     def id(self) -> str: ...
+
+    def held(self) -> AbstractContextManager[None]:
+        """In the block it is not put to sleep for others, also while nothing is asked of it: more is about to be."""
+        ...
 
     async def run(
         self,
