@@ -3,10 +3,12 @@
  *     reaper CPUS SLACK FILE... -- COMMAND ARGUMENT...
  *
  * Runs COMMAND (an OCI runtime's `run --detach`) in the control groups whose cgroup.procs the FILEs are, on CPUS of
- * the processors (0: on all), with timers that may be SLACK microseconds late (0: as late as its own). It stays until
- * all processes that descend from it have ended. They have it as their parent once the runtime has left them behind, so
- * they are reaped the moment they die. Without it that would be up to the machine's first process: until it got round
- * to it, `runsc delete` would take the dead for alive.
+ * the processors (0: on all). With a SLACK timers may be so many microseconds late, and threads are batch work: whoever
+ * wakes another one runs on until it waits itself (0: neither).
+ *
+ * It stays until all processes that descend from it have ended. They have it as their parent once the runtime has left
+ * them behind, so they are reaped the moment they die. Without it that would be up to the machine's first process: until
+ * it got round to it, `runsc delete` would take the dead for alive.
  *
  * Ends with COMMAND's status. */
 #define _GNU_SOURCE
@@ -40,6 +42,13 @@ static void narrow(int wanted) {
     sched_setaffinity(0, sizeof chosen, &chosen);
 }
 
+static void take_time(int slack) {
+    const struct sched_param none = {0};
+    if (slack <= 0) return;
+    prctl(PR_SET_TIMERSLACK, slack * 1000UL, 0, 0, 0);
+    sched_setscheduler(0, SCHED_BATCH, &none);
+}
+
 int main(int count, char **arguments) {
     int command = 3;
     while (command < count && strcmp(arguments[command], "--") != 0) command++;
@@ -47,7 +56,7 @@ int main(int count, char **arguments) {
     pid_t runtime = fork();
     if (runtime == 0) {
         narrow(atoi(arguments[1]));
-        if (atoi(arguments[2]) > 0) prctl(PR_SET_TIMERSLACK, atoi(arguments[2]) * 1000UL, 0, 0, 0);
+        take_time(atoi(arguments[2]));
         for (int i = 3; i < command - 1; i++) enter(arguments[i]);
         execv(arguments[command], arguments + command);
         dprintf(STDERR_FILENO, "reaper: %s: %s\n", arguments[command], strerror(errno));
