@@ -14,7 +14,7 @@ import pytest
 from codecove.demo.process import ServerProcess, running_server, temporary_data_dir
 from tests.e2e.conftest import body, check_error
 from tests.support.script import Json
-from tests.support.server import KEY, leftovers, wait_until
+from tests.support.server import KEY, belongings, leftovers, wait_until
 
 pytestmark = pytest.mark.sandbox
 
@@ -51,7 +51,7 @@ def test_containers_and_their_files_outlive_a_server_that_is_killed(data_dir: Pa
         os.kill(server.pid, signal.SIGKILL)
         wait_until(lambda: server.exit_code is not None, "the server outlived SIGKILL")
     with running_server(data_dir, {"COVE_API_KEY": KEY}) as server:
-        assert [left for left in leftovers(data_dir) if not left.startswith("process")] == []
+        wait_until(lambda: all(one.startswith("process") for one in belongings(data_dir)), "a container's part is left")
         assert result_of(ask(server, "cat /tmp/kept", container=container))["stdout"] == "kept\n"
 
 

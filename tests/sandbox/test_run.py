@@ -150,6 +150,16 @@ async def test_cancelling_kills_what_runs(shell: Shell) -> None:
     assert await shell.processes() == []
 
 
+@pytest.mark.parametrize("times", [10, pytest.param(3000, marks=pytest.mark.soak)])
+async def test_cancelling_what_is_forking_leaves_nothing(shell: Shell, times: int) -> None:
+    for number in range(times):
+        running = asyncio.create_task(shell("for i in $(seq 12); do setsid sleep 60 & done; sleep 60"))
+        await asyncio.sleep(number % 10 * 0.003)
+        running.cancel()
+        await asyncio.wait([running])
+        assert await shell.processes() == [], number
+
+
 async def test_cancelling_one_that_waits_for_its_turn_leaves_the_others_alone(shell: Shell) -> None:
     first = asyncio.create_task(shell("sleep 0.3; echo first"))
     second = asyncio.create_task(shell("echo second"))

@@ -67,15 +67,22 @@ def started(environment: Mapping[str, str]) -> Iterator[Server]:
         with running_server(data_dir, _USUAL | dict(environment)) as process:
             yield Server(process.url, KEY, process)
         assert process.exit_code == 0, f"the server ended with {process.exit_code}:\n{process.log}"
-        # The kernel lets go of a disk when nobody looks at it any more, which others on the machine may do.
-        deadline = time.monotonic() + 5
-        while (left := leftovers(data_dir)) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert left == [], left
+        assert leftovers(data_dir) == []
 
 
 def leftovers(data_dir: Path) -> list[str]:
-    """Processes, mounts, loop devices and cgroups that belong to a server's data directory."""
+    """What belongs to a server's data directory, and stays there.
+
+    The kernel lets go of a disk when nobody looks at it any more, which others on the machine may do.
+    """
+    deadline = time.monotonic() + 10
+    while (left := belongings(data_dir)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return left
+
+
+def belongings(data_dir: Path) -> list[str]:
+    """Processes, mounts, loop devices and cgroups of a server, by its data directory."""
     mark = str(data_dir)
     found = [f"process {line}" for line in _command_lines() if mark in line]
     found += [f"mount {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if mark in line]

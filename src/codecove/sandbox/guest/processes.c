@@ -90,14 +90,17 @@ long milliseconds(void) {
     return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Until two looks in a row have found none: one that was seen to be gone may have had a child after the list of
+ * processes was read, which under gVisor a signal does not prevent. */
 static void kill_selected(gid_t tag, bool other) {
     long began = milliseconds();
-    for (;;) {
+    for (int clean = 0; clean < 2;) {
         struct selection selection = {tag, other, 0};
         hold_still();
         visit(kill_one, &selection);
         reap();
-        if (selection.count == 0) break;
+        clean = selection.count == 0 ? clean + 1 : 0;
+        if (clean > 0) continue;
         if (milliseconds() - began > PATIENCE_MS) kill(-1, SIGKILL);
         usleep(500);
     }
