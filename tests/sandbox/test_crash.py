@@ -117,7 +117,7 @@ async def test_it_can_die_again_and_again(own_shell: Shell) -> None:
 @pytest.fixture
 async def host_of_its_own(image: Path, tmp_path: Path) -> AsyncIterator[LocalHost]:
     # Not even what is compiled for containers is shared: a test breaks it.
-    config = HostConfig(tmp_path / "host", image, limits=LIMITS, boot_timeout=3)
+    config = HostConfig(tmp_path / "host", image, limits=LIMITS, boot_timeout=6)
     async with LocalHost(config) as host:
         yield host
 
@@ -147,9 +147,10 @@ async def test_a_container_that_never_boots_says_so_in_time_and_keeps_its_files(
     agent.write_text("#!/bin/sh\nsleep 1000\n")
     agent.chmod(0o755)
     await drop_checkpoint(host_of_its_own)
-    for attempt in (host_of_its_own.get("one"), host_of_its_own.create("two")):
-        with pytest.raises(ContainerUnavailable, match=r"did not boot within 3 s"):
-            await attempt
+    attempts = host_of_its_own.get("one"), host_of_its_own.create("two")
+    for error in await asyncio.gather(*attempts, return_exceptions=True):
+        assert isinstance(error, ContainerUnavailable)
+        assert "did not boot within 6 s" in str(error)
     assert shell.container.state is State.ASLEEP
     assert await host_of_its_own.containers() == {"one"}
     true_agent.rename(agent)

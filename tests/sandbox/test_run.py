@@ -239,23 +239,24 @@ async def test_time_limit_ends_all_that_was_started(shell: Shell, how: str) -> N
 
 
 async def test_directories_are_looked_at_around_a_command(shell: Shell) -> None:
-    async def run(script: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    async def run(script: str, timeout: float = 30) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         places = {"/tmp/look": 2, "/tmp/look/link": 9, "/nowhere": 9}
         argv = ["bash", "-c", script]
-        result = await shell.container.run(argv, env={}, timeout=1, look_before={"/tmp/look": 9}, look_after=places)
-        before, after = (
+        before = {"/tmp/look": 9}
+        result = await shell.container.run(argv, env={}, timeout=timeout, look_before=before, look_after=places)
+        found = [
             {path: sorted(entry.name for entry in listing.entries) for path, listing in listings.items()}
             for listings in (result.before, result.after)
-        )
-        return before, after
+        ]
+        return found[0], found[1]
 
     assert await run("mkdir /tmp/look; touch /tmp/look/a") == ({}, {"/tmp/look": ["a"]})
     # Stopped in the middle; and a link to a directory is none.
-    stopped = await run("cd /tmp/look; mv a b; ln -s /etc link; sleep 10")
+    stopped = await run("cd /tmp/look; mv a b; ln -s /etc link; sleep 60", timeout=1.5)
     assert stopped == ({"/tmp/look": ["a"]}, {"/tmp/look": ["b", "link"]})
     assert (await run("rm -r /tmp/look"))[1] == {}
     # It could not even begin.
-    gone = await shell.container.run(["/no/program"], env={}, timeout=1, look_after={"/workspace": 9})
+    gone = await shell.container.run(["/no/program"], env={}, timeout=30, look_after={"/workspace": 9})
     assert gone.return_code == 127
     assert list(gone.after) == ["/workspace"]
 
