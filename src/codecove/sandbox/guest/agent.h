@@ -94,8 +94,8 @@ const char *become_user(const struct program *); /* limits, group, user; NULL, o
 bool enter(const char *directory);
 
 /* filter.c */
-/* For the agent and all it starts: gVisor takes half a millisecond to set one. Returns whether it is set. */
-bool set_filter(void);
+void prepare_filter(void); /* once, before the first set_filter: looks for the runtime's flaws */
+int set_filter(void); /* for the calling process and all it starts; 0, or -1 and errno */
 
 /* processes.c */
 long milliseconds(void); /* of a clock that never goes back */

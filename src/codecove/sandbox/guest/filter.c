@@ -1,4 +1,4 @@
-/* The system calls that no program of the user may make, on any runtime, and so the agent neither. */
+/* The system calls that no program of the user may make, on any runtime. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/audit.h>
@@ -35,7 +35,7 @@ enum {
  *
  * No System V shared memory: it outlives its processes, so at the memory limit there would be nobody to kill for it.
  *
- * No lgetxattr, where `prepare` leaves the last rule in: gVisor answers EBADF for the security attributes of a
+ * No lgetxattr, where prepare_filter leaves the last rule in: gVisor answers EBADF for the security attributes of a
  * symbolic link, and `ls -l` then complains about each. The answer of a file system without attributes is expected. */
 static struct sock_filter filter[] = {
     LOAD(arch),
@@ -65,14 +65,13 @@ static struct sock_filter filter[] = {
 
 enum { RULES = sizeof filter / sizeof filter[0] };
 
-static void prepare(void) {
+void prepare_filter(void) {
     char value[1];
     if (lgetxattr("/.codecove/link", "security.selinux", value, sizeof value) < 0 && errno == EBADF) return;
     filter[RULES - 1] = (struct sock_filter)ALLOW;
 }
 
-bool set_filter(void) {
-    prepare();
+int set_filter(void) {
     struct sock_fprog program = {RULES, filter};
-    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
 }

@@ -36,7 +36,7 @@ int main(int argc, char **argv) {
     umask(022);
     handle_signals();
     clear_drafts();
-    if (!set_filter()) give_up("seccomp");
+    prepare_filter();
     uint8_t version[4];
     put_u32(version, PROTOCOL_VERSION);
     send_frame(HELLO, 0, version, sizeof version);

@@ -85,6 +85,7 @@ static _Noreturn void child(const struct program *program) {
         const char *failed = become_user(program);
         if (failed != NULL) fail(failed);
     }
+    if (set_filter() != 0) fail("seccomp");
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
