@@ -2,7 +2,9 @@
 # Set up everything that codecove needs here: system packages, the virtual environment in .venv, the sandbox image.
 # Run again, it does only what is missing. `make setup`, and all targets that need it, call it.
 #
-#   scripts/setup.sh [--tests]     --tests: also what only the tests need (Node.js, PostgreSQL, runc)
+#   scripts/setup.sh [--tests]     --tests: also what only the tests need (Node.js, PostgreSQL, runc, uidmap)
+#
+# System packages are installed by root alone. An ordinary user is told which are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -54,6 +56,9 @@ missing_packages() {
     command -v unshare >/dev/null || echo util-linux
     command -v mount >/dev/null || echo mount
     command -v zstd >/dev/null || echo zstd
+    if [ "$tests" = yes ] || [ "$(id -u)" != 0 ]; then
+        command -v newuidmap >/dev/null || echo uidmap
+    fi
     if [ "$tests" = yes ]; then
         command -v runc >/dev/null || [ -x /usr/sbin/runc ] || echo runc
         command -v strace >/dev/null || echo strace
@@ -181,7 +186,13 @@ case ${1:-} in
 esac
 [ "$(uname -s)" = Linux ] || fail 'containers need Linux; on another system, run this in a virtual machine with Debian 12'
 [ "$(uname -m)" = x86_64 ] || fail "the documented container is x86_64; this machine is $(uname -m)"
-[ "$(id -u)" = 0 ] || fail 'containers, mounts and packages need root: run it again as root (sudo make …)'
+if [ "$(id -u)" != 0 ]; then
+    wanted=$(missing_packages | xargs)
+    runsc_is_new || wanted="$wanted runsc (of $OLDEST_RUNSC or newer)"
+    [ -z "$wanted" ] || fail "root has to install what is missing here: $wanted" \
+        'Run it again as root (sudo make setup), which installs all of it on Debian 12, or have it installed.' \
+        'What an ordinary user needs beside it: docs/operating.md, "Without root".'
+fi
 
 mkdir -p .cache
 exec 9>.cache/setup.lock

@@ -23,19 +23,20 @@ ARROWS = {
     "files": set[str](),
     "images": {"sandbox"},
     "store": set[str](),
-    "demo": {"interrupts"},
+    "demo": {"interrupts", "privileges"},
     "models": set[str](),
 }
 # These use whatever they need: they put the parts together.
 WIRING = {"app", "gauges", "cli", "doctor"}
 # These are used by others and use next to nothing themselves.
 FOUNDATION = {
-    "sandbox": set[str](),
+    "sandbox": {"privileges"},
     "clock": set[str](),
     "ids": set[str](),
     "interrupts": set[str](),
     "errors": set[str](),
-    "settings": set[str](),
+    "privileges": set[str](),
+    "settings": {"privileges"},
     "workspaces": {"ids"},
     "logs": {"settings"},
     "observe": {"clock"},

@@ -28,10 +28,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from codecove import privileges
+
 
 def _state_home() -> Path:
     """Where state lives: the system's place for root, the user's own otherwise (XDG base directories)."""
-    if os.geteuid() == 0:
+    if privileges.is_root_of_machine():
         return Path("/var/lib/codecove")
     return Path.home() / ".local/state/codecove"
 

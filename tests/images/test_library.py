@@ -33,7 +33,7 @@ def test_an_image_is_found_by_its_id_and_its_name(library: Library) -> None:
 
 
 def test_default_is_the_image_of_the_current_lists(library: Library) -> None:
-    with pytest.raises(ImageNotFound, match="run `cove image build` as root"):
+    with pytest.raises(ImageNotFound, match="run `cove image build`"):
         library.resolve("default")
     make(library, Recipe.find().image_id())
     assert library.resolve().id == Recipe.find().image_id()

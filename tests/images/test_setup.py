@@ -61,11 +61,13 @@ def setup(checkout: Path, *, prefix: Sequence[str] = (), path: str = os.environ[
     return done.returncode, done.stderr
 
 
-def test_without_root_it_says_how_to_run_it(checkout: Path) -> None:
+def test_without_root_it_says_what_root_has_to_install(checkout: Path, bare: Path) -> None:
     checkout.parent.chmod(0o755)
-    code, told = setup(checkout, prefix=["unshare", "--user", "--map-user=1000"])
+    code, told = setup(checkout, prefix=["unshare", "--user", "--map-user=1000"], path=str(bare))
     assert code == 1
-    assert "need root: run it again as root" in told
+    assert "root has to install what is missing here: " in told
+    for package in ("gcc", "mmdebstrap", "uidmap", "runsc (of 20240729 or newer)"):
+        assert package in told
     assert not (checkout / ".cache").exists()
 
 

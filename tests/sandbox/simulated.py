@@ -19,8 +19,10 @@ import pytest
 
 from codecove.sandbox import local, record
 from codecove.sandbox.capacity import Capacity
+from codecove.sandbox.disk_watch import Unwatched
 from codecove.sandbox.errors import ContainerUnavailable
 from codecove.sandbox.frames import Request
+from codecove.sandbox.place import Place
 from codecove.sandbox.processors import Processors, Seat
 
 MIB = 2**20
@@ -201,7 +203,7 @@ class Premises:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self.directory = self.templates = machine.directory
-        self.cgroup = SimpleNamespace(remove=lambda: True, children=list)
+        self.groups = SimpleNamespace(remove=lambda: None, existing=list)
         self.ground = SimpleNamespace(
             rootfs=machine.directory, built=None, identity="ground", runtime=SimpleNamespace(checkpoints=True)
         )
@@ -216,8 +218,8 @@ class Premises:
         for site in self._machine.sites:
             yield site
 
-    def seat(self, group: Any, _: Any) -> Seat:
-        return Seat(Processors(frozenset()), group, cpus=1)
+    def place(self, site: Any, _: Any) -> Place:
+        return Place(site.cgroup, Seat(Processors(frozenset()), site.cgroup, cpus=1), Unwatched())
 
     def new_site(self) -> Site:
         return Site(self._machine)

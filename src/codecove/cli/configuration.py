@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from codecove import privileges
 from codecove.settings import Settings
 
 CANNOT_START = 3
@@ -36,6 +37,14 @@ def load_settings(**arguments: Any) -> Settings:
         fail(f"The config file {config or 'codecove.toml'} is not valid TOML: {error}")
     except OSError as error:
         fail(f"The config file {config or 'codecove.toml'} can't be read: {error.strerror}")
+
+
+def as_root() -> None:
+    """What follows needs root: an ordinary user's command begins again in a user namespace, or ends here."""
+    try:
+        privileges.become_root()
+    except privileges.NoNamespace as error:
+        fail(str(error))
 
 
 def fail(*lines: str) -> NoReturn:

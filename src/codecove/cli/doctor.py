@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from codecove import logs
-from codecove.cli.configuration import load_settings
+from codecove.cli.configuration import as_root, load_settings
 from codecove.doctor import access, machine, sandbox, upstream
 from codecove.doctor.finding import Finding, Verdict
 from codecove.settings import Settings
@@ -26,6 +26,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
     For each part: what was found, whether it is good, and what to do. Takes some seconds; can be run beside a
     running server. The exit code is 1 if anything is bad.
     """
+    as_root()
     settings = load_settings()
     logs.configure(settings)
     found = asyncio.run(_examine(settings, None if as_json else Console(highlight=False)))

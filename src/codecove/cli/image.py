@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from codecove.cli.building import building
-from codecove.cli.configuration import fail, load_settings
+from codecove.cli.configuration import as_root, fail, load_settings
 from codecove.images.build import build as build_image
 from codecove.images.checks import Check, Outcome, container_of, find_checks, run_checks
 from codecove.images.errors import ImageError
@@ -35,6 +35,7 @@ def build(
     image_dir: _ImageDir = None,
 ) -> None:
     """Build the default image from the lists, unless it is there already."""
+    as_root()
     library = Library(load_settings(image_dir=image_dir).image_dir)
     try:
         with building(_console) as report:
@@ -74,6 +75,7 @@ def import_image(
     image_dir: _ImageDir = None,
 ) -> None:
     """Take any root file system as an image."""
+    as_root()
     library = Library(load_settings(image_dir=image_dir).image_dir)
     try:
         with _console.status(f"Unpacking {archive}"):
@@ -94,6 +96,7 @@ def test(
     image_dir: _ImageDir = None,
 ) -> None:
     """Use every listed library and program once, inside the sandbox. Exit code 1 if one fails."""
+    as_root()
     settings = load_settings(image_dir=image_dir, image=name)
     image = _resolve(Library(settings.image_dir), settings.image)
     try:

@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 
 from codecove import logs
 from codecove.app import CannotStart, create_app
-from codecove.cli.configuration import fail, load_settings
+from codecove.cli.configuration import as_root, fail, load_settings
 from codecove.settings import Settings
 
 _KEEP_ALIVE_SECONDS = 75
@@ -55,6 +55,7 @@ def serve(
     SIGTERM or Ctrl-C ends it: running requests get a moment to finish, then containers are put to sleep. A second
     Ctrl-C spares the wait.
     """
+    as_root()
     settings = load_settings(
         host=host,
         port=port,

@@ -19,7 +19,7 @@ SMALL = Limits(
 
 _MOST_FILES = 5000
 """On the small disk: an inode for each 16 KiB."""
-_NOT_HELD = "Do not run untrusted code here. Check the runtime's version and the control groups above."
+NOT_HELD = "Do not run untrusted code here. Check the runtime's version and the control groups above."
 
 _MEMORY = "data = bytearray(1 << 30); print('kept', len(data))"
 _PIECES = """
@@ -31,16 +31,20 @@ except MemoryError: pass
 time.sleep(10)  # who sees to the limit may be late on a busy machine
 print('kept', len(kept) * 16, 'MiB')
 """
-_OTHERS = """
+REACHED = """
 import ctypes, os, resource, shutil
 def reached(act, most):
     try:
         for number in range(most): act(number)
     except OSError: return number
     return 'no limit'
+"""
+_FILES = """
 os.mkdir('/workspace/many')
 print(reached(lambda number: os.close(os.open(f'/workspace/many/{number}', os.O_CREAT)), 20000))
 shutil.rmtree('/workspace/many')
+"""
+OTHERS = """
 with open('/dev/shm/full', 'wb', buffering=0) as file:
     print(reached(lambda number: file.write(bytes(1 << 20)) == 1 << 20 or os.abort(), 256))
 os.remove('/dev/shm/full')
@@ -85,96 +89,102 @@ _USER = "import os; print(os.getuid())"
 
 async def check(container: Container, directory: Path) -> AsyncIterator[Finding]:
     """Run into every limit of a container that was made with `SMALL` by a host that works in `directory`."""
-    for part, test in _TESTS.items():
+    for part, test in TESTS.items():
         yield await test(part, container)
     yield await _cpu(container, directory)
-    after = await _python(container, "print('still here')")
+    yield await after_all(container)
+
+
+async def after_all(container: Container) -> Finding:
+    """Whether it has borne them."""
+    after = await python(container, "print('still here')")
     if after.return_code == 0:
-        yield good("after the limits", "the container still works")
-    else:
-        yield bad("after the limits", _text(after), "The container did not survive its own limits.")
+        return good("after the limits", "the container still works")
+    return bad("after the limits", text(after), "The container did not survive its own limits.")
 
 
-async def _python(container: Container, code: str, timeout: float = 30) -> Execution:
+async def python(container: Container, code: str, timeout: float = 30) -> Execution:
+    """Run it to its end."""
     return await container.run(["python3", "-c", code], env={}, timeout=timeout)
 
 
-def _text(execution: Execution) -> str:
+def text(execution: Execution) -> str:
+    """Its exit code and the last line that it printed."""
     lines = (execution.stdout.head + execution.stderr.head).decode("utf-8", "replace").strip().splitlines()
     return f"exit {execution.return_code}: {lines[-1][:120] if lines else 'no output'}"
 
 
 async def _memory(part: str, container: Container) -> Finding:
-    run = await _python(container, _MEMORY)
+    run = await python(container, _MEMORY)
     if run.return_code == 0:
-        return bad(part, "a program got 1 GiB where 256 MiB are the limit", _NOT_HELD)
-    pieces = await _python(container, _PIECES)
+        return bad(part, "a program got 1 GiB where 256 MiB are the limit", NOT_HELD)
+    pieces = await python(container, _PIECES)
     if pieces.return_code != 137:
-        return bad(part, f"256 MiB are the limit, but in small pieces: {_text(pieces)}", _NOT_HELD)
+        return bad(part, f"256 MiB are the limit, but in small pieces: {text(pieces)}", NOT_HELD)
     how = "killed" if run.return_code == 137 else "MemoryError"
     return good(part, f"256 MiB are the limit: a program that wanted 1 GiB got {how}, in small pieces it was killed")
 
 
 async def _disk(part: str, container: Container) -> Finding:
-    run = await _python(container, _DISK)
+    run = await python(container, _DISK)
     await container.run(["rm", "-f", "/workspace/full"], env={}, timeout=30)
     if b"No space left" in run.stdout.head:
         return good(part, "64 MiB are the limit: a program that wrote more got “No space left on device”")
-    return bad(part, f"64 MiB are the limit, but: {_text(run)}", _NOT_HELD)
+    return bad(part, f"64 MiB are the limit, but: {text(run)}", NOT_HELD)
 
 
 async def _processes(part: str, container: Container) -> Finding:
-    run = await _python(container, _PROCESSES)
+    run = await python(container, _PROCESSES)
     if b"temporarily unavailable" in run.stdout.head:
         return good(part, f"32 are the limit: a program got {run.stdout.head.split()[0].decode()} more started")
-    return bad(part, f"32 are the limit, but: {_text(run)}", _NOT_HELD)
+    return bad(part, f"32 are the limit, but: {text(run)}", NOT_HELD)
 
 
 async def _output(part: str, container: Container) -> Finding:
-    run = await _python(container, _OUTPUT)
+    run = await python(container, _OUTPUT)
     kept = len(run.stdout.head) + len(run.stdout.tail)
     if run.stdout.dropped and kept <= SMALL.output_bytes:
         return good(part, f"of 1 MiB printed, {kept // 1024} KiB were kept")
-    return bad(part, f"kept {kept} bytes, {SMALL.output_bytes} are the limit", _NOT_HELD)
+    return bad(part, f"kept {kept} bytes, {SMALL.output_bytes} are the limit", NOT_HELD)
 
 
 async def _time(part: str, container: Container) -> Finding:
-    run = await _python(container, _TIME, timeout=1)
+    run = await python(container, _TIME, timeout=1)
     if run.timed_out and run.seconds < 10:
         return good(part, f"a program with 1 s to run was ended after {run.seconds:.1f} s")
-    return bad(part, f"a program with 1 s to run ended after {run.seconds:.1f} s: {_text(run)}", _NOT_HELD)
+    return bad(part, f"a program with 1 s to run ended after {run.seconds:.1f} s: {text(run)}", NOT_HELD)
 
 
 async def _others(part: str, container: Container) -> Finding:
-    run = await _python(container, _OTHERS)
+    run = await python(container, REACHED + _FILES + OTHERS)
     match run.stdout.head.decode("ascii", "replace").split():
         case [files, shared, "refused", "0", descriptors] if files.isdecimal() and descriptors.isdecimal():
             if shared.isdecimal() and int(files) < _MOST_FILES and int(descriptors) < SMALL.open_files:
                 found = f"{files} files on the disk, {descriptors} open ones, {shared} MiB of shared memory"
                 return good(part, f"{found}; memory can't be locked, and no core is dumped")
-    said = " ".join(run.stdout.head.decode("ascii", "replace").split()) or _text(run)
-    return bad(part, f"files, shared memory, locked memory, core and open files: {said}", _NOT_HELD)
+    said = " ".join(run.stdout.head.decode("ascii", "replace").split()) or text(run)
+    return bad(part, f"files, shared memory, locked memory, core and open files: {said}", NOT_HELD)
 
 
 async def _network(part: str, container: Container) -> Finding:
-    run = await _python(container, _NETWORK)
+    run = await python(container, _NETWORK)
     if run.stdout.head.startswith(b"none:"):
         return good(part, f"no way out ({run.stdout.head.decode().removeprefix('none:').strip()})")
-    return bad(part, _text(run), _NOT_HELD)
+    return bad(part, text(run), NOT_HELD)
 
 
 async def _user(part: str, container: Container) -> Finding:
-    run = await _python(container, _USER)
+    run = await python(container, _USER)
     uid = run.stdout.head.decode("ascii", "replace").strip()
     if uid.isdecimal() and int(uid) > 0:
         return good(part, f"code runs unprivileged, as user {uid}")
-    return bad(part, f"code runs as user {uid or '?'}", _NOT_HELD)
+    return bad(part, f"code runs as user {uid or '?'}", NOT_HELD)
 
 
 async def _cpu(container: Container, directory: Path) -> Finding:
     part = "cpu limit"
     before = times_throttled(directory)
-    await _python(container, _BUSY)
+    await python(container, _BUSY)
     after = times_throttled(directory)
     if before is None or after is None:
         return warning(part, "the container's control group was not found", "See docs/security.md for what sets it.")
@@ -185,7 +195,7 @@ async def _cpu(container: Container, directory: Path) -> Finding:
     )
 
 
-_TESTS: dict[str, Callable[[str, Container], Awaitable[Finding]]] = {
+TESTS: dict[str, Callable[[str, Container], Awaitable[Finding]]] = {
     "memory limit": _memory,
     "disk limit": _disk,
     "process limit": _processes,

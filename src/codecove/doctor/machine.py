@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from codecove import privileges
 from codecove.doctor.finding import Finding, bad, good, warning
 from codecove.settings import Settings
 
@@ -20,10 +21,11 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield good("python", f"{platform.python_version()} ({sys.executable})")
     yield _system()
     yield _user()
-    yield _cgroups(Path("/sys/fs/cgroup"))
-    yield _loop_devices()
+    if not privileges.in_user_namespace():
+        yield _cgroups(Path("/sys/fs/cgroup"))
+        yield _loop_devices()
     yield _space("data directory", settings.data_dir)
-    yield _space("image directory", settings.image_dir)
+    yield _images(settings.image_dir)
 
 
 def _system() -> Finding:
@@ -43,6 +45,9 @@ def _distribution() -> str:
 
 
 def _user() -> Finding:
+    if privileges.in_user_namespace():
+        found = "rootless, root of a user namespace: no control groups, loop devices or settings of the kernel"
+        return warning("user", found, 'Some limits are weaker: docs/operating.md, "Without root".')
     if os.geteuid() == 0:
         return good("user", "root, which mounts and control groups need")
     return bad("user", f"user id {os.geteuid()}", "Mounting a container's disk needs root: start the server as root.")
@@ -72,6 +77,13 @@ def _loop_devices() -> Finding:
         remedy = "Load the `loop` module (modprobe loop); inside a container, pass /dev/loop-control and loop devices."
         return bad("loop devices", f"{control}: {error.strerror}", remedy)
     return good("loop devices", "available")
+
+
+def _images(directory: Path) -> Finding:
+    if privileges.in_user_namespace() and directory.is_dir() and not os.access(directory, os.W_OK):
+        remedy = "They can be used; in the user's own, made by `cove image build`, more of the home directory works."
+        return warning("image directory", f"{directory}: another user's images", remedy)
+    return _space("image directory", directory)
 
 
 def _space(part: str, directory: Path) -> Finding:

@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from codecove import clock, ids
-from codecove.doctor import limits
+from codecove import clock, ids, privileges
+from codecove.doctor import limits, watched
 from codecove.doctor.finding import Finding, bad, good
 from codecove.images.errors import ImageError
 from codecove.images.library import Library
@@ -81,6 +81,7 @@ async def _container(settings: Settings, rootfs: Path) -> AsyncIterator[Finding]
 
 
 async def _use(config: HostConfig) -> AsyncIterator[Finding]:
+    rootless = privileges.in_user_namespace()
     try:
         async with LocalHost(config) as host:
             begun = clock.monotonic()
@@ -92,7 +93,8 @@ async def _use(config: HostConfig) -> AsyncIterator[Finding]:
                 yield bad("container", f"6 * 7 gave exit {run.return_code}: {said}", "Check it: cove image test")
                 return
             yield good("container", f"booted in {booted - begun:.2f} s, ran Python in {run.seconds:.2f} s")
-            async for finding in limits.check(container, config.directory):
+            checks = watched.check(container) if rootless else limits.check(container, config.directory)
+            async for finding in checks:
                 yield finding
     except (SandboxError, OSError) as error:
         detail = getattr(error, "detail", "")

@@ -47,6 +47,17 @@ def everything(rootfs: Path) -> Iterator[Path]:
 _APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
+# Root of a user namespace may make none, and what mmdebstrap has in their places is gone with its mounts.
+_WITH_DEVICES = """
+for name in null zero full random urandom; do
+    rm -f "$0/dev/$name"
+    : > "$0/dev/$name"
+    mount --bind "/dev/$name" "$0/dev/$name"
+done
+exec "$@"
+"""
+
+
 def command_apart(command: Sequence[str]) -> list[str]:
     """A command line that runs `command` so that no mount and no process of it is left when it ends."""
     return [*_APART, *command]
@@ -55,7 +66,11 @@ def command_apart(command: Sequence[str]) -> list[str]:
 def command_inside(rootfs: Path, command: Sequence[str]) -> list[str]:
     """A command line that runs `command` as root in there, apart, and without a network."""
     environment = ["-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"]
-    return [*_APART, "--ipc", "--uts", "--net", f"--root={rootfs}", "--wd=/", "/usr/bin/env", *environment, *command]
+    root = [f"--root={rootfs}", "--wd=/"]
+    inside = [*_APART, "--ipc", "--uts", "--net", *root, "/usr/bin/env", *environment, *command]
+    if (rootfs / "dev/null").is_char_device():
+        return inside
+    return ["unshare", "--mount", "sh", "-ec", _WITH_DEVICES, str(rootfs), *inside]
 
 
 def run(command: Sequence[str], log: Path, said: Callable[[str], None] = lambda _: None) -> None:

@@ -62,9 +62,7 @@ class Library:
         if _ID.fullmatch(image_id) and (self.directory / image_id / "manifest.json").is_file():
             return self._load(image_id, names)
         if name_or_id == DEFAULT:
-            raise ImageNotFound(
-                f"the sandbox image is not built yet in {self.directory}: run `cove image build` as root"
-            )
+            raise ImageNotFound(f"the sandbox image is not built yet in {self.directory}: run `cove image build`")
         known = ", ".join(sorted(names))
         raise ImageNotFound(
             f"no image {name_or_id!r} in {self.directory} (names: {known}): run `cove image list`, "

@@ -165,7 +165,7 @@ class Cgroup:
         found: set[int] = set()
         for root in self._hierarchies.roots:
             with contextlib.suppress(FileNotFoundError):
-                found.update(map(int, _read(f"{root}{self.name}/cgroup.procs").split()))
+                found.update(map(int, read(f"{root}{self.name}/cgroup.procs").split()))
         return sorted(found)
 
     def has_been_killed(self) -> bool:
@@ -195,7 +195,7 @@ class Cgroup:
         niceness = os.getpriority(os.PRIO_PROCESS, 0) - steps
         for pid in self.processes():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                if not _read(f"/proc/{pid}/cmdline").startswith(program):
+                if not read(f"/proc/{pid}/cmdline").startswith(program):
                     continue
                 done: set[Path] = set()
                 while new := set(Path(f"/proc/{pid}/task").iterdir()) - done:  # see `use_processors`
@@ -269,10 +269,34 @@ class Cgroup:
             os.close(fd)
 
     def _read(self, controller: str, file: str) -> str:
-        return _read(self._path(controller, file))
+        return read(self._path(controller, file))
 
 
-def _read(path: str) -> str:
+class Cgroups:
+    """Those of all containers of a host, below one group. Implements `group.Groups`."""
+
+    def __init__(self, hierarchies: Hierarchies, name: str) -> None:
+        self._hierarchies = hierarchies
+        self._above = Cgroup(hierarchies, name)
+
+    def of(self, name: str) -> Cgroup:
+        """See `group.Groups`."""
+        return Cgroup(self._hierarchies, f"{self._above.name}/{name}")
+
+    def existing(self) -> Sequence[Cgroup]:
+        """See `group.Groups`."""
+        return self._above.children()
+
+    def remove(self) -> None:
+        """See `group.Groups`."""
+        self._above.remove()
+
+    def memory_left(self) -> float:
+        """See `group.Groups`."""
+        return memory_left(self._hierarchies)
+
+
+def read(path: str) -> str:
     """What the kernel says. Files are read several times for each execution: `pathlib` takes three times as long."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -286,7 +310,7 @@ def _read(path: str) -> str:
 
 def _is_killed(pid: int) -> bool:
     try:
-        status = _read(f"/proc/{pid}/status")
+        status = read(f"/proc/{pid}/status")
     except OSError:
         return False  # it is gone
     pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd:", "ShdPnd:"))]

@@ -8,10 +8,9 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 
 from codecove.sandbox import guestfiles, memory
 from codecove.sandbox.agent import AgentConnection
-from codecove.sandbox.cgroup import Cgroup
 from codecove.sandbox.errors import ContainerLost, ContainerUnavailable
 from codecove.sandbox.exchanges import ExecutionExchange
-from codecove.sandbox.executing import program, result, see_through
+from codecove.sandbox.executing import group_errors, program, result, see_through
 from codecove.sandbox.frames import Request, encode_spawn
 from codecove.sandbox.host import NOWHERE, WORKING_DIRECTORY, Execution, FileStat, Listing
 from codecove.sandbox.lifecycle import Lifecycle, State, Transition
@@ -19,7 +18,7 @@ from codecove.sandbox.limits import Limits
 from codecove.sandbox.memory_watch import MemoryWatch
 from codecove.sandbox.metering import Meter
 from codecove.sandbox.observing import Observer
-from codecove.sandbox.processors import Seat
+from codecove.sandbox.place import Place
 from codecove.sandbox.rest import Freezing
 from codecove.sandbox.simple_command import Call
 from codecove.sandbox.terminal import LocalTerminal, TerminalExchange, opened
@@ -43,8 +42,7 @@ class LocalContainer:
         self,
         container_id: str,
         limits: Limits,
-        cgroup: Cgroup,
-        seat: Seat,
+        place: Place,
         *,
         begin: Transition,
         freezing: Freezing,
@@ -58,8 +56,7 @@ class LocalContainer:
         self.last_words = ""
         """If its sandbox died: the last lines that the runtime wrote. For the operator."""
         self._connection: AgentConnection | None = None
-        self._cgroup = cgroup
-        self._seat = seat
+        self._cgroup, self._seat, self._disk = place.group, place.seat, place.disk
         self._wake = wake
         self._freezing = freezing
         self._observer = observer
@@ -68,8 +65,8 @@ class LocalContainer:
         self._holders = 0
         self._users = 0
         self._background = False
-        self._meter = Meter(cgroup)
-        self._memory = MemoryWatch(cgroup, self._meter, limits.memory_bytes)
+        self._meter = Meter(place.group)
+        self._memory = MemoryWatch(place.group, self._meter, limits.memory_bytes)
         self._lifecycle = Lifecycle(begin, self._moved)
         self._idle_since = begin.at
         self._attendant: asyncio.Task[None] | None = None
@@ -137,11 +134,12 @@ class LocalContainer:
         """See `host.Container`. Raises `ValueError` for a NUL in `argv`, and for more than 1 MiB of arguments."""
         ends = (self.limits.output_bytes + 1) // 2, self.limits.output_bytes // 2
         call, waiting = suited(Call(argv, env, stdin), cwd)
-        started = program(self.limits, call.argv, call.env, cwd)
+        started = program(self.limits, call.argv, call.env, cwd, self._disk.file_size)
         payload = encode_spawn(started, ends, has_stdin=bool(call.stdin), waiting=waiting, again=self._seat.is_idle)
         async with self._turn, self._awake("execution") as agent:
             began = time.monotonic()
-            with self._group_errors(agent):
+            self._disk.begin()
+            with group_errors(agent):
                 self._meter.begin()
                 self._seat.take()
             exchange = ExecutionExchange(*ends)
@@ -156,20 +154,22 @@ class LocalContainer:
             self._background = end.background
             if waiting is not None and self._warmth is not None:
                 self._warmth.used(waiting, cold=end.cold)
-            with self._group_errors(agent):
+            with group_errors(agent):
                 usage = self._meter.end()
             seconds = time.monotonic() - began
             self._observer.took("execution", seconds)
             looked = (await before.listings(), await after.listings())
-            return result(exchange, end, usage, looked, seconds=seconds, timed_out=timed_out)
+            full = await self._disk.end()
+            return result(exchange, end, usage, looked, seconds=seconds, timed_out=timed_out, out_of_disk=full)
 
     @contextlib.asynccontextmanager
     async def terminal(
         self, argv: Sequence[str], *, env: Mapping[str, str], rows: int, columns: int
     ) -> AsyncGenerator[LocalTerminal, None]:
         """See `host.Container`."""
-        started = program(self.limits, argv, env, WORKING_DIRECTORY)
+        started = program(self.limits, argv, env, WORKING_DIRECTORY, self._disk.file_size)
         async with self._awake("terminal") as agent:
+            self._disk.begin()
             exchange = TerminalExchange()
             try:
                 async with opened(agent, started, exchange, rows=rows, columns=columns) as terminal:
@@ -189,15 +189,23 @@ class LocalContainer:
 
     async def read_file(self, path: str, *, limit: int) -> bytes:
         """See `host.Container`."""
-        async with contextlib.aclosing(self._read(path, follow=True, limit=limit)) as parts:
+        async with contextlib.aclosing(self.stream_file(path, limit=limit)) as parts:
             return b"".join([part async for part in parts])
 
-    def stream_file(self, path: str, *, follow: bool = True) -> AsyncGenerator[bytes, None]:
-        """See `host.Container`."""
-        return self._read(path, follow=follow, limit=None)
+    async def stream_file(
+        self, path: str, *, follow: bool = True, limit: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """See `host.Container`; and no more than `limit` bytes."""
+        async with (
+            self._awake("read") as agent,
+            contextlib.aclosing(guestfiles.read(agent, path, follow=follow, limit=limit)) as parts,
+        ):
+            async for part in parts:
+                yield part
 
     async def write_file(self, path: str, data: AsyncIterable[bytes] | bytes) -> None:
         """See `host.Container`."""
+        self._disk.check(path)
         async with self._awake("write") as agent:
             await guestfiles.write(agent, path, data)
 
@@ -226,7 +234,7 @@ class LocalContainer:
         self._go(State.IDLE, cause)
         self._attendant = asyncio.create_task(self._attend(), name=f"attend {self.id}")
         connection.when_ended(self._on_end)
-        with contextlib.suppress(ContainerUnavailable), self._group_errors(connection):
+        with contextlib.suppress(ContainerUnavailable), group_errors(connection):
             self._seat.settle()
 
     async def begin_sleep(self, cause: str) -> AgentConnection | None:
@@ -307,23 +315,6 @@ class LocalContainer:
             self._attendant.cancel()
         self._cgroup.kill()
 
-    async def _read(self, path: str, *, follow: bool, limit: int | None) -> AsyncGenerator[bytes, None]:
-        async with (
-            self._awake("read") as agent,
-            contextlib.aclosing(guestfiles.read(agent, path, follow=follow, limit=limit)) as parts,
-        ):
-            async for part in parts:
-                yield part
-
-    @contextlib.contextmanager
-    def _group_errors(self, agent: AgentConnection) -> Iterator[None]:
-        """Without its control group nothing holds a container to its limits."""
-        try:
-            yield
-        except OSError as error:
-            agent.end(f"the control group is gone: {error}")
-            raise agent.failure() from error
-
     @contextlib.asynccontextmanager
     async def _awake(self, cause: str) -> AsyncGenerator[AgentConnection, None]:
         """Thawed and busy as long as this is held by anyone."""
@@ -362,20 +353,26 @@ class LocalContainer:
     async def _attend(self) -> None:
         """While it is awake: see that it stays within its memory, and freeze it when it has been idle for a while."""
         try:
-            while True:
-                await self._pause()
-                with self._group_errors(self._agent):
-                    self._seat.look()
-                    await self._memory.look(self._agent)
-                if self._is_due_to_freeze and self._warmth is not None and not self._fresh:
-                    await self._warmth.give_up_unused()
-                if self._is_due_to_freeze:
-                    with self._group_errors(self._agent):
-                        self._cgroup.freeze()
-                    self._go(State.FROZEN, "idle")
-                    return
+            while not self._is_due_to_freeze:
+                async with self._disk.watched(self._agent):
+                    await self._look_after()
+            with group_errors(self._agent):
+                self._cgroup.freeze()
+            self._go(State.FROZEN, "idle")
         except ContainerUnavailable as error:
             _log.info("%s: %s", self.id, error)
+
+    async def _look_after(self) -> None:
+        """Until it is due to freeze."""
+        while True:
+            await self._pause()
+            with group_errors(self._agent):
+                self._seat.look()
+                await self._memory.look(self._agent)
+            if self._is_due_to_freeze and self._warmth is not None and not self._fresh:
+                await self._warmth.give_up_unused()
+            if self._is_due_to_freeze:
+                return
 
     async def _pause(self) -> None:
         """Until it is to be looked at again: where no program runs, nothing grows."""

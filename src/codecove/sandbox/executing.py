@@ -1,8 +1,9 @@
 """One command in a container, over its guest agent, to its end."""
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from codecove.sandbox import memory
 from codecove.sandbox.agent import AgentConnection
@@ -18,7 +19,7 @@ _STOP_SECONDS = 5.0
 """An agent that has not killed an execution's processes by then has lost control: the container goes."""
 
 
-def program(limits: Limits, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> Program:
+def program(limits: Limits, argv: Sequence[str], env: Mapping[str, str], cwd: str, file_size: int) -> Program:
     """What the agent is to start in a container with these limits; `env` is added to the base."""
     return Program(
         argv=argv,
@@ -26,7 +27,18 @@ def program(limits: Limits, argv: Sequence[str], env: Mapping[str, str], cwd: st
         cwd=cwd,
         address_space=memory.address_space(limits.memory_bytes),
         processes=limits.processes,
+        file_size=file_size,
     )
+
+
+@contextlib.contextmanager
+def group_errors(agent: AgentConnection) -> Iterator[None]:
+    """Where it is gone nothing holds a container to its limits."""
+    try:
+        yield
+    except OSError as error:
+        agent.end(f"the control group is gone: {error}")
+        raise agent.failure() from error
 
 
 async def see_through(
@@ -77,6 +89,7 @@ def result(
     *,
     seconds: float,
     timed_out: bool,
+    out_of_disk: bool,
 ) -> Execution:
     """What the caller gets to know of one that has ended; `looked`: before and after it."""
     return Execution(
@@ -85,6 +98,7 @@ def result(
         return_code=return_code(end.wait_status),
         timed_out=timed_out,
         out_of_memory=end.out_of_memory,
+        out_of_disk=out_of_disk,
         seconds=seconds,
         cpu_seconds=usage.cpu_seconds,
         peak_memory_bytes=usage.peak_memory_bytes,

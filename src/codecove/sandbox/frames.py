@@ -25,6 +25,8 @@ _EXIT = struct.Struct("<iBQQ")
 _MAX_NAME = 255
 _MAX_ERROR = 4095
 _AGAIN = 16
+UNLIMITED: Final = (1 << 64) - 1
+"""Of the size of a file: as large as the disk lets it be."""
 
 
 class Interpreter(IntEnum):
@@ -43,6 +45,7 @@ class Request(IntEnum):
     KILL = 3
     KILL_BIGGEST = 4
     WARM = 5
+    KILL_ALL = 6
     TERMINAL = 8
     TERMINAL_INPUT = 9
     TERMINAL_ROOM = 10
@@ -125,6 +128,8 @@ class Program:
     cwd: str
     address_space: int
     processes: int
+    file_size: int = UNLIMITED
+    """Bytes."""
 
 
 class FrameParser:
@@ -201,7 +206,7 @@ def encode_resize(terminal: int, rows: int, columns: int) -> bytes:
 
 
 def _encode_program(program: Program) -> bytes:
-    limits = struct.pack("<QI", program.address_space, program.processes)
+    limits = struct.pack("<QIQ", program.address_space, program.processes, program.file_size)
     return limits + encode_string(program.cwd) + encode_command(program.argv, program.environment)
 
 

@@ -70,6 +70,8 @@ class Execution:
 
     Looked at every 25 ms, and at the beginning and the end: a shorter peak may be higher.
     """
+    out_of_disk: bool = False
+    """Where the kernel does not limit the disk: it was over its limit, and what wrote to it was killed."""
     before: Mapping[str, Listing] = field(default_factory=dict)
     """What was in the directories that were to be looked at right before it, by their paths."""
     after: Mapping[str, Listing] = field(default_factory=dict)

@@ -17,9 +17,12 @@ from pathlib import Path
 
 from codecove.sandbox import commands
 from codecove.sandbox.bundle import FIRST_ID, IDS
+from codecove.sandbox.disk_watch import Unwatched
+from codecove.sandbox.group import Group
 from codecove.sandbox.guestbuild import Built
+from codecove.sandbox.limits import Limits
 
-_INODE_RATIO = 16384
+INODE_RATIO = 16384
 """Bytes of disk for each inode: the limit on the number of files."""
 
 # Paths are relative to the container's directory, so that no path of the host shows in its table of mounts.
@@ -53,7 +56,7 @@ async def template(directory: Path, size: int) -> Path:
         for name in ("upper", "work"):
             (content / name).mkdir(parents=True)
         features = "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0"
-        options = ["-q", "-b", "4096", "-m", "0", "-i", str(_INODE_RATIO), "-E", features, "-d", str(content)]
+        options = ["-q", "-b", "4096", "-m", "0", "-i", str(INODE_RATIO), "-E", features, "-d", str(content)]
         await commands.run(["mkfs.ext4", *options, str(image), f"{size // 1024}k"])
         image.rename(file)
     return file
@@ -88,6 +91,11 @@ def detach(directory: Path) -> None:
     """Unmount all that is mounted in a container's directory. Idempotent. Raises `OSError`."""
     for name in ("root", "guest", "image", "disk"):
         _unmount(directory / name)
+
+
+def watch(directory: Path, group: Group, limits: Limits) -> Unwatched:
+    """Nothing: the kernel holds it to its limits."""
+    return Unwatched()
 
 
 def _unmount(path: Path) -> None:

@@ -187,7 +187,7 @@ class LocalHost:
 
     def control_groups(self) -> list[str]:
         """The control groups that its containers have."""
-        return [group.name for group in self._premises.cgroup.children()]
+        return [group.name for group in self._premises.groups.existing()]
 
     async def _start(self, resident: Resident, libraries: bool | None = None) -> None:
         limits = resident.container.limits
@@ -214,8 +214,7 @@ class LocalHost:
         container = LocalContainer(
             kept.container_id,
             kept.limits,
-            site.cgroup,
-            self._premises.seat(site.cgroup, kept.limits),
+            self._premises.place(site, kept.limits),
             begin=Transition(state, cause, time.monotonic()),
             freezing=self._config.freezing,
             observer=self,
@@ -250,12 +249,11 @@ class LocalHost:
 
     async def _make_spare(self) -> Resident | None:
         """One for the pool, if there is room without giving anything up. Raises what `_boot` raises."""
-        limits = self.limits
-        with self._room.spare_place(limits.memory_bytes) as there_is_room:
+        with self._room.spare_place(self.limits.memory_bytes) as there_is_room:
             if not there_is_room or self._premises.disk_refusal():
                 return None
             self._premises.check_image()
-            resident = self._new("", limits)
+            resident = self._new("", self.limits)
             try:
                 async with resident.lock:
                     await self._start(resident)
@@ -385,7 +383,7 @@ class LocalHost:
             turn = asyncio.Semaphore(_STOPS_AT_ONCE)
             await asyncio.gather(*(self._stop(resident, turn, deadline) for resident in self._residents.values()))
             self._residents.clear()
-            self._premises.cgroup.remove()
+            self._premises.groups.remove()
         finally:
             self._premises.close()
 

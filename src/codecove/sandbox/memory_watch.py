@@ -4,9 +4,9 @@ import logging
 import time
 
 from codecove.sandbox.agent import AgentConnection
-from codecove.sandbox.cgroup import Cgroup
 from codecove.sandbox.exchanges import VictimExchange
 from codecove.sandbox.frames import Request
+from codecove.sandbox.group import Group
 from codecove.sandbox.memory import MemoryGuard
 from codecove.sandbox.metering import Meter
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 class MemoryWatch:
     """Of one container. `limit` is its documented one, in bytes."""
 
-    def __init__(self, cgroup: Cgroup, meter: Meter, limit: int) -> None:
+    def __init__(self, cgroup: Group, meter: Meter, limit: int) -> None:
         self._cgroup = cgroup
         self._meter = meter
         self._guard = MemoryGuard(limit)

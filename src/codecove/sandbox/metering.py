@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from codecove.sandbox.cgroup import Cgroup
+from codecove.sandbox.group import Group
 
 
 class Usage(NamedTuple):
@@ -15,7 +15,7 @@ class Usage(NamedTuple):
 class Meter:
     """Reads the control group. One execution at a time is measured. Every method raises `OSError`."""
 
-    def __init__(self, cgroup: Cgroup) -> None:
+    def __init__(self, cgroup: Group) -> None:
         self._cgroup = cgroup
         self._cpu_seconds = 0.0
         self._peak = 0

@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import hashlib
 import logging
 import os
 import secrets
@@ -11,12 +10,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO
 
-from codecove.sandbox import cgroup, guestbuild, layer, memory, record
+from codecove.sandbox import cgroup, guestbuild, layer, means, memory, record
 from codecove.sandbox.capacity import Capacity, of_machine
 from codecove.sandbox.config import HostConfig
 from codecove.sandbox.errors import ContainerUnavailable, SandboxError
 from codecove.sandbox.grace import GracePeriods
 from codecove.sandbox.limits import Limits
+from codecove.sandbox.place import Place
 from codecove.sandbox.processors import Processors, Seat, may_bind
 from codecove.sandbox.record import Record
 from codecove.sandbox.resident import DISK_RESERVE_BYTES, Ground
@@ -35,10 +35,11 @@ class Premises:
         """Raises `SandboxError` when the runtime is unknown or not installed."""
         self._config = config
         self.directory = config.directory.absolute()
-        self._hierarchies = cgroup.detect()
-        self._runtime = Runtime(config.runtime, self.directory / "runtime", self._hierarchies)
-        self.cgroup = cgroup.Cgroup(self._hierarchies, f"/codecove-{_name_of(self.directory)}")
-        """Those of all containers are below it."""
+        self._means = means.of_host(self.directory, self._sites)
+        options = self._means.runsc_options
+        self._runtime = Runtime(config.runtime, self.directory / "runtime", cgroup.detect(), options=options)
+        self.groups = self._means.groups
+        """Of the containers' processes."""
         self._lock_file: IO[bytes] | None = None
         self._grace = GracePeriods()
         self._ground: Ground | None = None
@@ -51,7 +52,9 @@ class Premises:
     async def open(self) -> None:
         """Raises `SandboxError` when the directory is in use, or something needed is missing."""
         if os.geteuid() != 0:
-            raise SandboxError("containers need root: start the server as root")
+            raise SandboxError("containers need root, of a user namespace at least: `cove serve` makes itself one")
+        if self._runtime.host_kernel and not self._means.host_kernel:
+            raise SandboxError(f"without root there is no {self._runtime.name}, only runsc (COVE_RUNTIME)")
         self.directory.mkdir(parents=True, exist_ok=True)
         self._lock_file = _lock(self.directory)
         if self._config.expedite:
@@ -76,7 +79,7 @@ class Premises:
 
         What else it left is removed. To be exhausted before anything is started. Raises `SandboxError`, `OSError`.
         """
-        for group in self.cgroup.children():
+        for group in self.groups.existing():
             group.kill()
         for directory in list(self._sites.iterdir()):
             site = self._site(directory.name)
@@ -88,12 +91,13 @@ class Premises:
                 await site.end()
                 yield site, kept
         await asyncio.to_thread(shutil.rmtree, self._runtime.root, ignore_errors=True)
-        self.cgroup.remove()
+        self.groups.remove()
         self._runtime.root.mkdir(mode=0o700, exist_ok=True)
 
-    def seat(self, group: cgroup.Cgroup, limits: Limits) -> Seat:
+    def place(self, site: Site, limits: Limits) -> Place:
         """Where a container runs."""
-        return Seat(self._processors, group, cpus=limits.cpus)
+        disk = self._means.disks.watch(site.directory, site.cgroup, limits)
+        return Place(site.cgroup, Seat(self._processors, site.cgroup, cpus=limits.cpus), disk)
 
     @property
     def ground(self) -> Ground:
@@ -109,7 +113,7 @@ class Premises:
     async def template(self, limits: Limits) -> Path:
         """An empty disk of the size that the limits have. Raises `CommandFailed`, `OSError`."""
         async with self._template_lock:
-            return await layer.template(self.templates, limits.disk_bytes)
+            return await self._means.disks.template(self.templates, limits.disk_bytes)
 
     def disk_refusal(self) -> str:
         """Why there is no room for another disk. Empty if there is."""
@@ -123,7 +127,7 @@ class Premises:
 
     def available_memory(self) -> int:
         """Bytes of memory that the machine can still give."""
-        return memory.available(_MEMINFO.read_text(), cgroup.memory_left(self._hierarchies))
+        return memory.available(_MEMINFO.read_text(), self.groups.memory_left())
 
     def image(self) -> tuple[int, int] | None:
         """Identifies the image. None when it is not there."""
@@ -150,12 +154,8 @@ class Premises:
         return self.directory / "templates"
 
     def _site(self, name: str) -> Site:
-        group = cgroup.Cgroup(self._hierarchies, f"{self.cgroup.name}/{name}")
-        return Site(self._sites / name, self._runtime, group, boot_timeout=self._config.boot_timeout)
-
-
-def _name_of(directory: Path) -> str:
-    return hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:12]
+        directory, group = self._sites / name, self.groups.of(name)
+        return Site(directory, self._runtime, group, self._means.disks, boot_timeout=self._config.boot_timeout)
 
 
 def _lock(directory: Path) -> IO[bytes]:

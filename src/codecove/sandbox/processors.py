@@ -15,7 +15,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from codecove.sandbox.cgroup import Cgroup
+from codecove.sandbox.group import Group
 
 _LOOK_SECONDS = 0.2
 """Between two looks at whether it is on the right one."""
@@ -105,7 +105,7 @@ class Processors:
         self._used[new] += 1
         self.moved_at = time.monotonic()
 
-    def look(self, group: Cgroup) -> Look:
+    def look(self, group: Group) -> Look:
         """How things are now. Raises `OSError`."""
         return Look(time.monotonic(), busy(_STATISTICS.read_text(), self.available), group.cpu_seconds())
 
@@ -116,7 +116,7 @@ class Processors:
 class Seat:
     """One container's place among them. Every method but `leave` raises `OSError` without its control group."""
 
-    def __init__(self, processors: Processors, cgroup: Cgroup, *, cpus: float) -> None:
+    def __init__(self, processors: Processors, cgroup: Group, *, cpus: float) -> None:
         self._processors = processors
         self._cgroup = cgroup
         self._single = processors.is_choice and cpus <= 1

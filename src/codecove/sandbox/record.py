@@ -17,6 +17,8 @@ _BLOCK = 1 << 20
 NAME = "record.json"
 CHECKPOINT = "checkpoint"
 """The directory of the processes' memory, within the container's."""
+LOG = "runtime.log"
+"""What the runtime says, on its standard error."""
 UNSLEPT = "the server ended without putting it to sleep"
 """What the record of one that is awake says: it counts when the server is killed."""
 

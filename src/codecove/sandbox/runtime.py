@@ -1,6 +1,7 @@
 """The OCI runtimes: how each is called. All do the same with the same bundle."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from codecove.sandbox import commands
@@ -29,8 +30,8 @@ _PREPARE = '[ -z "$0" ] || umount "$0"; mount --rbind . /mnt; cd /mnt; exec "$@"
 class Runtime:
     """One runtime's commands, with its state below `root`."""
 
-    def __init__(self, program: str, root: Path, hierarchies: Hierarchies) -> None:
-        """Raises `SandboxError` when there is no such program, or it is none we know."""
+    def __init__(self, program: str, root: Path, hierarchies: Hierarchies, *, options: Sequence[str] = ()) -> None:
+        """`options`: more for runsc. Raises `SandboxError` when there is no such program, or it is none we know."""
         path = shutil.which(program)
         self.name = Path(program).name
         if self.name not in _FLAGS:
@@ -45,7 +46,9 @@ class Runtime:
         """Whether it can put processes to sleep."""
         self.version = ""
         self._checkpoint_options: list[str] = []
-        if self.host_kernel:
+        if not self.host_kernel:
+            self._command += options
+        else:
             hybrid = str(hierarchies.hybrid or "")
             self._command = ["/usr/bin/unshare", "-m", "sh", "-ec", _PREPARE, hybrid, *self._command]
 

@@ -8,12 +8,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from codecove.sandbox import bundle, commands, layer, memory, record, spawn, warm
+from codecove.sandbox import bundle, commands, memory, record, spawn, warm
 from codecove.sandbox.agent import AgentConnection
-from codecove.sandbox.cgroup import Cgroup
 from codecove.sandbox.errors import ContainerLost, SandboxError
+from codecove.sandbox.group import Group
 from codecove.sandbox.guestbuild import Built
 from codecove.sandbox.limits import Limits
+from codecove.sandbox.means import Disks
 from codecove.sandbox.processors import may_bind
 from codecove.sandbox.runtime import Runtime
 
@@ -30,12 +31,13 @@ _OWN_TASKS = 256
 class Site:
     """Makes it and unmakes it. `end` and `destroy` work on whatever is there, also what a crashed server has left."""
 
-    def __init__(self, directory: Path, runtime: Runtime, cgroup: Cgroup, *, boot_timeout: float) -> None:
+    def __init__(self, directory: Path, runtime: Runtime, cgroup: Group, disks: Disks, *, boot_timeout: float) -> None:
         self.directory = directory
         self._boot_timeout = boot_timeout
         self._runtime = runtime
         self.cgroup = cgroup
         """Its processes."""
+        self._disks = disks
         self._reaper: spawn.Child | None = None
 
     @property
@@ -51,7 +53,7 @@ class Site:
     async def create(self, template: Path) -> None:
         """Make the directory, with an empty disk in it. Raises `CommandFailed`, `OSError`."""
         self.directory.mkdir(mode=0o711)
-        await layer.make(self.directory, template)
+        await self._disks.make(self.directory, template)
 
     async def boot(self, limits: Limits, *, rootfs: Path, built: Built) -> AgentConnection:
         """Start it on its disk. Returns when the guest agent has said hello.
@@ -90,9 +92,9 @@ class Site:
         self.cgroup.kill()
         await self._see_it_end()
         await self._runtime.delete(self._runtime_id)
-        await asyncio.to_thread(layer.detach, self.directory)
+        await asyncio.to_thread(self._disks.detach, self.directory)
         if not self.cgroup.remove():
-            raise SandboxError(f"control group {self.cgroup.name} is still in use")
+            raise SandboxError(f"processes are still in {self.cgroup.name}")
 
     async def destroy(self) -> None:
         """End it and delete its files. Idempotent. Raises what `end` raises."""
@@ -103,13 +105,13 @@ class Site:
     async def _start(
         self, command: Sequence[str], limits: Limits, *, rootfs: Path, built: Built, restored: bool
     ) -> AgentConnection:
-        if not layer.is_sound(self.directory):
+        if not self._disks.is_sound(self.directory):
             raise ContainerLost("the container's disk is gone or damaged")
         # The documented limit while it boots: that is the size of memory it will report inside.
         processes = limits.processes * _HOST_TASKS_PER_PROCESS + _OWN_TASKS
         self.cgroup.create(memory_bytes=limits.memory_bytes, cpus=limits.cpus, processes=processes)
         host_kernel = self._runtime.host_kernel
-        await layer.attach(self.directory, rootfs=rootfs, built=built, shifted=host_kernel)
+        await self._disks.attach(self.directory, rootfs=rootfs, built=built, shifted=host_kernel)
         config = bundle.config(cgroup=self.cgroup.name, host_kernel=host_kernel, open_files=limits.open_files)
         (self.directory / "config.json").write_text(json.dumps(config))
         # Where gVisor starts on one processor it does not spin while it waits: docs/decisions/sandbox-latency.md.
@@ -156,7 +158,7 @@ class Site:
 
     @property
     def _log(self) -> Path:
-        return self.directory / "runtime.log"
+        return self.directory / record.LOG
 
     def _last_lines(self) -> str:
         try:

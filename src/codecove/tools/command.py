@@ -15,6 +15,12 @@ _MAX_SHOWN = 8_000
 """Characters of each stream that an error message repeats."""
 
 
+_DISK_FULL = (
+    "the container's disk limit was reached: what was writing was killed, and until files are deleted nothing can be "
+    "written"
+)
+
+
 async def run_command(
     context: ExecutionContext,
     argv: Sequence[str],
@@ -42,6 +48,8 @@ async def run_command(
     notes = [*context.notes, *captured.notes]
     if execution.out_of_memory:
         notes.insert(0, "a process was killed because the container's memory limit was reached")
+    if execution.out_of_disk:
+        notes.insert(0, _DISK_FULL)
     if captured.only_too_large and name == "bash_code_execution":
         raise ToolFailure("output_file_too_large", _too_large_message(context, execution, notes))
     return {

@@ -48,6 +48,7 @@ void spawn(uint32_t id, struct reader *);
 void feed(uint32_t id, const uint8_t *bytes, size_t size);
 void stop(uint32_t id);
 void kill_biggest(uint32_t id);
+void kill_all(uint32_t id);
 void reap(void);
 void ended(pid_t, int status); /* of the execution, if that is its process */
 bool has_user_processes(void);
@@ -77,6 +78,7 @@ struct program {
     bool terminal; /* stdio is one, and is to be the one of its session */
     uint64_t address_space;
     uint32_t processes;
+    uint64_t file_size;
     gid_t tag;
     int socket; /* if there is one: it starts as root, with this as descriptor 3 */
 };
@@ -100,6 +102,7 @@ int set_filter(void); /* for the calling process and all it starts; 0, or -1 and
 /* processes.c */
 long milliseconds(void); /* of a clock that never goes back */
 void kill_tagged(gid_t tag);
+void kill_everything(void);
 void signal_tagged(gid_t tag, int number);
 bool user_has_processes(void);        /* or some that are ending */
 uint32_t count_user_processes(void); /* likewise */

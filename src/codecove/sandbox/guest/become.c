@@ -18,6 +18,7 @@ static bool limit(int resource, rlim_t value) {
 const char *become_user(const struct program *program) {
     if (!limit(RLIMIT_NPROC, program->processes)) return "limit of processes";
     if (!limit(RLIMIT_AS, program->address_space)) return "limit of memory";
+    if (program->file_size != RLIM_INFINITY && !limit(RLIMIT_FSIZE, program->file_size)) return "limit of files";
     /* System calls, not the library's functions, which would tell other threads of the child's (shared) memory. */
     gid_t groups[1] = {program->tag};
     if (syscall(SYS_setgroups, 1, groups) != 0) return "setgroups";

@@ -244,6 +244,13 @@ void stop(uint32_t id) {
     reap();
 }
 
+void kill_all(uint32_t id) {
+    if (current.running) kill(current.pid, SIGKILL); /* it may not be the user's yet */
+    kill_everything();
+    reap();
+    send_frame(DONE, id, NULL, 0);
+}
+
 void look_around(void) {
     if (current.process_limit > 0 && has_user_processes()) make_room(current.tag, current.process_limit);
 }

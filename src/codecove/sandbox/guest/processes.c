@@ -109,6 +109,8 @@ static void kill_selected(gid_t tag, bool other) {
 
 void kill_tagged(gid_t tag) { kill_selected(tag, false); }
 
+void kill_everything(void) { kill_selected((gid_t)-1, true); /* which no command has */ }
+
 uint32_t count_user_processes(void) {
     DIR *directory = opendir("/proc");
     if (directory == NULL) give_up("no /proc");

@@ -27,8 +27,9 @@ enum {
 
 /* Host to agent. */
 enum {
-    /* u32 head limit, u32 tail limit, u8 flags (SPAWN_*), u64 address space in bytes, u32 processes, string cwd, u32 count,
-     * count strings of argv, u32 count, count strings of the environment.
+    /* u32 head limit, u32 tail limit, u8 flags (SPAWN_*), u64 address space in bytes, u32 processes, u64 size of a
+     * file in bytes (all bits set: as large as the disk lets it be), string cwd, u32 count, count strings of argv, u32
+     * count, count strings of the environment.
      * Answered by HEAD*, TAIL*, EXIT; or by ERROR when it could not be started. */
     SPAWN = 1,
     /* Bytes for the execution's standard input; none: close it. Answered by DONE when they are written. The host
@@ -42,6 +43,8 @@ enum {
      * start the interpreter of this kind that waits. Without arguments: end it. Answered by DONE when it is ready for a
      * program, or has ended; or by ERROR. A SHELL is answered at once, and started again after a SPAWN_AGAIN. */
     WARM = 5,
+    /* Kill all processes of the user. Answered by DONE. */
+    KILL_ALL = 6,
     /* u32 room, u32 rows, u32 columns, and what SPAWN has from the address space on. A program on
      * a terminal of its own, beside executions and other terminals. Answered by DONE, TERMINAL_OUTPUT*, at most `room`
      * bytes in all until the host makes more, and EXIT; or by ERROR when there is no terminal (EAGAIN: too many). */

@@ -45,6 +45,7 @@ char **take_strings(struct reader *rest) {
 void read_program(struct program *program, struct reader *rest) {
     program->address_space = take_u64(rest);
     program->processes = take_u32(rest);
+    program->file_size = take_u64(rest);
     program->cwd = take_string(rest);
     program->argv = take_strings(rest);
     program->environment = take_strings(rest);

@@ -46,6 +46,8 @@ INTERRUPTED = 0x100
 """No exit code: it is to end by SIGINT."""
 MESSAGE = struct.Struct("=III")
 MAX_PROGRAM = 1 << 17
+LIMITS = struct.Struct("<QIQ")
+UNLIMITED = (1 << 64) - 1
 CAP_SETGID = 1 << 6
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS = 1, 4, 8
 SIGKILL = 9
@@ -71,6 +73,7 @@ class Program(NamedTuple):
     group: int
     address_space: int
     processes: int
+    file_size: int
     cwd: bytes
     argv: list[str]
     environment: dict[str, str]
@@ -107,8 +110,8 @@ def become_user(group: int) -> None:
 
 def decode(group: int, data: bytes) -> Program:
     """What is left of the payload of SPAWN (protocol.h), from the address space on."""
-    address_space, processes = struct.unpack_from("<QI", data)
-    cwd, _, rest = data[12:].partition(b"\0")
+    address_space, processes, file_size = LIMITS.unpack_from(data)
+    cwd, _, rest = data[LIMITS.size :].partition(b"\0")
     lists = []
     for _ in range(2):
         (count,) = struct.unpack_from("<I", rest)
@@ -116,7 +119,7 @@ def decode(group: int, data: bytes) -> Program:
         lists.append([os.fsdecode(string) for string in strings])
     argv, variables = lists
     pairs = (variable.partition("=") for variable in variables)
-    return Program(group, address_space, processes, cwd, argv, {name: value for name, _, value in pairs})
+    return Program(group, address_space, processes, file_size, cwd, argv, {name: value for name, _, value in pairs})
 
 
 def wait_for_program(agent: socket.socket) -> tuple[Program, list[int]]:
@@ -143,6 +146,8 @@ def take_place(program: Program, fds: list[int]) -> None:
     os.closerange(3, max(fds) + 1)
     resource.setrlimit(resource.RLIMIT_NPROC, (program.processes, program.processes))
     resource.setrlimit(resource.RLIMIT_AS, (program.address_space, program.address_space))
+    if program.file_size != UNLIMITED:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (program.file_size, program.file_size))
     become_user(program.group)
     try:
         os.chdir(program.cwd)
@@ -222,7 +227,7 @@ def is_plain(loaded: Loaded, argv: list[str]) -> bool:
 def rehearse(loaded: Loaded) -> None:
     """Do once what a program does, so that the memory for it is there: after a fork each page is copied when it is
     first written to, and under gVisor that takes long."""
-    begin_anew(loaded, Program(0, 0, 0, b"/", [], dict(os.environ)))
+    begin_anew(loaded, Program(0, 0, 0, UNLIMITED, b"/", [], dict(os.environ)))
     is_plain(loaded, ["python3", "-c", ""])
     rehearsal = b"print()" if mode == "plain" else REHEARSAL
     exec(compile(rehearsal, "", "exec", dont_inherit=True), {})  # noqa: S102

@@ -75,6 +75,7 @@ static void handle(uint8_t type, uint32_t id, struct reader *rest) {
         case TERMINAL_ROOM: terminal_room(id, rest); break;
         case TERMINAL_RESIZE: resize_terminal(id, rest); break;
         case KILL_BIGGEST: kill_biggest(id); break;
+        case KILL_ALL: kill_all(id); break;
         case WARM: warm_up(id, rest); break;
         case STAT: stat_path(id, rest); break;
         case LIST: list_directory(id, rest); break;
