@@ -55,7 +55,7 @@ async def place(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator
 
 @pytest.mark.parametrize(
     ("size", "kills", "runtime"),
-    [(30, 2, "crun"), pytest.param(500, 10, "runsc", marks=[pytest.mark.soak, pytest.mark.timeout(0)])],
+    [(20, 1, "crun"), pytest.param(500, 10, "runsc", marks=[pytest.mark.soak, pytest.mark.timeout(0)])],
 )
 async def test_a_batch_outlives_its_servers(
     place: URL, data_dir: Path, upstream: AnsweringUpstream, size: int, kills: int, runtime: str

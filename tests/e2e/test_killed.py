@@ -43,9 +43,9 @@ def settings(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
         runner.run(database.__aexit__(None, None, None))
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [1, pytest.param(50, marks=pytest.mark.soak)])
 def test_nothing_acknowledged_is_lost_and_nothing_leaks(data_dir: Path, settings: dict[str, str], kills: int) -> None:
-    ledger, pick, idle = Ledger(), random.Random(kills), None
+    ledger, pick, idle = Ledger(), random.Random(7), None
     for number in range(kills):
         with running_server(data_dir, settings) as server, client(server.url) as http:
             idle = check_promises(http, ledger, data_dir, idle)

@@ -120,7 +120,7 @@ async def test_a_container_with_something_in_the_background_is_not_frozen_soon(o
 
 @pytest.fixture
 async def small_host(image: Path, tmp_path: Path) -> AsyncIterator[LocalHost]:
-    config = host_config(tmp_path, image, limits=LIMITS, max_containers=1)
+    config = host_config(tmp_path, image, limits=LIMITS, max_containers=1, admission_wait=0.1)
     async with LocalHost(config) as host:
         yield host
 

@@ -29,6 +29,8 @@ _QUEUE = "batches"
 _VERSION = "1"
 """Of what a slice means. Servers take up only those of their own version: so it changes when that does."""
 _POLL_SECONDS = 0.5
+_NOTICE_SECONDS = 0.1
+"""How often its listener, which has nothing to listen to here, looks whether it is to end: stopping waits for that."""
 _CONNECTIONS = 4
 _THREADS = 4
 
@@ -126,6 +128,7 @@ class DurableQueue:
             "max_executor_threads": _THREADS,
             "sys_db_pool_size": _CONNECTIONS,
             "use_listen_notify": False,
+            "notification_listener_polling_interval_sec": _NOTICE_SECONDS,
         }
         if self._address.is_sqlite:
             with sqlite3.connect(self._file) as connection:
