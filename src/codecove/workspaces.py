@@ -1,6 +1,6 @@
 """Workspaces: who owns what. Files, containers and keys belong to one, and nothing of one is visible in another."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 DEFAULT_WORKSPACE_ID = "wrkspc_01" + "0" * 22
@@ -43,7 +43,7 @@ class ContainerLimits:
 
     def to_dict(self) -> dict[str, float | None]:
         """By name."""
-        return asdict(self)
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def given(self) -> dict[str, Any]:
         """By name, those that are not the settings'."""

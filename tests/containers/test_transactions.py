@@ -1,12 +1,14 @@
 """What an execution costs the database: a change that adds a transaction to each should be meant."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, event
 
 from codecove.containers.service import Containers
+from codecove.store.blocking import Blocking
 from codecove.workspaces import Caller
 from tests.containers.standin import Clock
 from tests.containers.support import use
@@ -15,13 +17,18 @@ CALL = "srvtoolu_1"
 
 
 @pytest.fixture
-def transactions() -> Iterator[Counter[str]]:
+def transactions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
     """How many have begun."""
-    counted = Counter[str]()
+    counted, run = Counter[str](), Blocking._run
 
     def begin(_: Connection) -> None:
         counted["begun"] += 1
 
+    def counting(self: Blocking, *arguments: Any) -> Awaitable[Any]:
+        counted["begun"] += 1
+        return run(self, *arguments)
+
+    monkeypatch.setattr(Blocking, "_run", counting)
     event.listen(Engine, "begin", begin)
     yield counted
     event.remove(Engine, "begin", begin)

@@ -4,32 +4,43 @@ import asyncio
 import random
 import sqlite3
 import threading
+from datetime import timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, func, insert, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import bindparam, func, insert, select, update
 
 from codecove.store.database import Change, Database
 from codecove.store.finish import to_the_end
-from codecove.store.tables import WorkspaceRow
+from codecove.store.prepared import Prepared, Transaction
+from codecove.store.tables import ContainerRow, WorkspaceRow
 from codecove.workspaces import DEFAULT_WORKSPACE_ID
 from tests.store.test_database import MOMENT, names, workspace
 
+ADD = Prepared(insert(WorkspaceRow))
+COUNT = Prepared(select(func.count()).select_from(WorkspaceRow))
+STORED = Prepared(select(WorkspaceRow.storage_bytes).where(WorkspaceRow.id == DEFAULT_WORKSPACE_ID))
+GROW = Prepared(update(WorkspaceRow).values(storage_bytes=WorkspaceRow.storage_bytes + 1))
+
 
 def adding(name: str) -> Change:
-    row = {"id": name, "name": name, "created_at": MOMENT}
-    return lambda connection: connection.execute(insert(WorkspaceRow), row)
+    row = {"id": name, "name": name, "created_at": MOMENT, "storage_bytes": 0}
+    return lambda transaction: transaction.run(ADD, row)
 
 
-def count(connection: Connection) -> int:
-    return connection.scalar(select(func.count()).select_from(WorkspaceRow)) or 0
+def grow(transaction: Transaction) -> None:
+    transaction.run(GROW, {})
+
+
+def count(transaction: Transaction) -> int:
+    ((number,),) = transaction.run(COUNT, {})
+    return int(number)
 
 
 async def test_all_changes_are_written_or_none(database: Database) -> None:
     await database.write_at_once(adding("one"), adding("two"))
 
-    def fail(_: Connection) -> None:
+    def fail(_: Transaction) -> None:
         raise ValueError("changed my mind")
 
     with pytest.raises(ValueError, match="changed my mind"):
@@ -46,10 +57,6 @@ async def test_one_that_only_reads_is_not_held_up_by_a_writer_and_sees_nothing_o
 
 
 async def test_writers_of_both_kinds_lose_nothing_of_each_other(database: Database) -> None:
-    def add(connection: Connection) -> None:
-        bytes_ = WorkspaceRow.storage_bytes
-        connection.execute(update(WorkspaceRow).values(storage_bytes=bytes_ + 1))
-
     @to_the_end
     async def add_slowly() -> None:
         async with database.write() as session:
@@ -57,9 +64,8 @@ async def test_writers_of_both_kinds_lose_nothing_of_each_other(database: Databa
             await asyncio.sleep(0.001)
             row.storage_bytes += 1
 
-    await asyncio.gather(*(work for _ in range(20) for work in (database.write_at_once(add), add_slowly())))
-    stored = select(WorkspaceRow.storage_bytes).where(WorkspaceRow.id == DEFAULT_WORKSPACE_ID)
-    assert await database.read_at_once(lambda connection: connection.scalar(stored)) == 40
+    await asyncio.gather(*(work for _ in range(20) for work in (database.write_at_once(grow), add_slowly())))
+    assert await database.read_at_once(lambda transaction: transaction.run(STORED, {})) == [(40,)]
 
 
 async def test_cancelled_at_any_moment_it_is_written_and_holds_nobody_up(database: Database) -> None:
@@ -78,11 +84,11 @@ async def test_cancelled_at_any_moment_it_is_written_and_holds_nobody_up(databas
 async def test_sqlite_is_read_in_the_event_loop_unless_that_would_have_to_wait(tmp_path: Path) -> None:
     threads = []
 
-    def busy_here(connection: Connection) -> int:
+    def busy_here(transaction: Transaction) -> int:
         threads.append(threading.current_thread())
         if len(threads) == 1:
-            raise OperationalError("SELECT", None, sqlite3.OperationalError("database is locked"))
-        return count(connection)
+            raise sqlite3.OperationalError("database is locked")
+        return count(transaction)
 
     async with Database(f"sqlite:///{tmp_path}/codecove.db") as database:
         assert await database.read_at_once(busy_here) == 1
@@ -92,3 +98,33 @@ async def test_sqlite_is_read_in_the_event_loop_unless_that_would_have_to_wait(t
         async with Database(f"sqlite:///{tmp_path}/codecove.db") as other:
             await other.write_at_once(adding("one"))
         assert await database.read_at_once(count) == 2
+
+
+EVERY_KIND = {
+    "id": "cntr_1",
+    "workspace_id": DEFAULT_WORKSPACE_ID,
+    "state": "running",
+    "created_at": MOMENT.astimezone(timezone(timedelta(hours=5))),
+    "last_active_at": MOMENT,
+    "ended_at": None,
+    "gives_way": True,
+}
+
+
+async def test_values_are_as_sqlalchemy_writes_and_reads_them(database: Database) -> None:
+    add, chosen = Prepared(insert(ContainerRow)), [getattr(ContainerRow, name) for name in EVERY_KIND]
+    look = Prepared(select(*chosen).where(ContainerRow.id == bindparam("container"), ContainerRow.state == "running"))
+    await database.write_at_once(lambda transaction: transaction.run(add, EVERY_KIND))
+    async with database.read() as session:
+        row = (await session.execute(select(*chosen))).one()
+    assert dict(zip(EVERY_KIND, row, strict=True)) == EVERY_KIND
+    assert await database.read_at_once(lambda transaction: transaction.run(look, {"container": "cntr_1"})) == [row]
+    assert await database.read_at_once(lambda transaction: transaction.run(look, {"container": "cntr_2"})) == []
+
+
+async def test_a_value_that_sqlalchemy_would_make_must_be_given(tmp_path: Path) -> None:
+    row = {"id": "one", "name": "one", "created_at": MOMENT}
+    add = Prepared(insert(WorkspaceRow))
+    async with Database(f"sqlite:///{tmp_path}/codecove.db") as database:
+        with pytest.raises(TypeError, match="a value is missing"):
+            await database.write_at_once(lambda transaction: transaction.run(add, row))

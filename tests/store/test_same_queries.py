@@ -1,8 +1,11 @@
 """An id of another workspace costs the database the same as one that never existed: the same statements."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy import URL, event
@@ -16,6 +19,7 @@ from codecove.errors import CodecoveError
 from codecove.files.blobs import Blobs
 from codecove.files.service import Files
 from codecove.store.database import Database
+from codecove.store.prepared import Prepared, Values
 from codecove.store.tables import WorkspaceRow
 from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller
 from tests.containers.standin import StandInHost
@@ -69,9 +73,15 @@ async def statements(call: Awaitable[object]) -> list[str]:
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         said.append(statement)
 
+    run = Prepared.run
+
+    def noting(prepared: Prepared, connection: sqlite3.Connection, values: Values) -> list[Any]:
+        said.append(str(prepared.statement))
+        return run(prepared, connection, values)
+
     event.listen(Engine, "before_cursor_execute", note)
     try:
-        with suppress(CodecoveError):
+        with patch.object(Prepared, "run", noting), suppress(CodecoveError):
             await call
     finally:
         event.remove(Engine, "before_cursor_execute", note)

@@ -35,7 +35,7 @@ async def authorise(request: HTTPConnection) -> Caller:
         raise InvalidRequest("anthropic-version: header is required")
     if version not in API_VERSIONS:
         raise InvalidRequest(f'anthropic-version: "{version}" is not a valid version; use "{API_VERSIONS[-1]}"')
-    if request.url.path.startswith("/v1/files") and services(request).settings.require_beta_header:
+    if request.scope["path"].startswith("/v1/files") and services(request).settings.require_beta_header:
         _require_files_beta(request)
     return caller
 

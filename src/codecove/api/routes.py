@@ -16,13 +16,13 @@ from codecove.api import (
 )
 
 ROUTES: list[Route | WebSocketRoute] = [
-    *health.ROUTES,
-    *metrics.ROUTES,
     *messages.ROUTES,
-    *batches.ROUTES,
-    *files.ROUTES,
     *containers.ROUTES,
     *container_files.ROUTES,
+    *files.ROUTES,
+    *batches.ROUTES,
+    *health.ROUTES,
+    *metrics.ROUTES,
     *terminals.ROUTES,
     *models.ROUTES,
     *usage.ROUTES,

@@ -3,20 +3,23 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, Insert, bindparam, update
+from sqlalchemy import Insert, bindparam, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from codecove.store.database import Change
+from codecove.store.prepared import Prepared, Transaction
 from codecove.store.tables import CallRow, ContainerRow
 
-_CHANGE_RUNNING = update(ContainerRow).where(ContainerRow.id == bindparam("container"), ContainerRow.state == "running")
+_CHANGE_RUNNING = Prepared(
+    update(ContainerRow).where(ContainerRow.id == bindparam("container"), ContainerRow.state == "running")
+)
 
 
 def _either(added: sqlite.Insert | postgresql.Insert) -> Insert:
     return added.on_conflict_do_update(index_elements=["call_id"], set_={"container_id": added.excluded.container_id})
 
 
-_ADD_CALL = {"sqlite": _either(sqlite.insert(CallRow)), "postgresql": _either(postgresql.insert(CallRow))}
+_ADD_CALL = Prepared(_either(postgresql.insert(CallRow)), on_sqlite=_either(sqlite.insert(CallRow)))
 
 
 def active(container_ids: Iterable[str], now: datetime) -> Change:
@@ -24,9 +27,9 @@ def active(container_ids: Iterable[str], now: datetime) -> Change:
     # In one order, so that two transactions never wait for each other.
     rows = [{"container": container_id, "last_active_at": now} for container_id in sorted(container_ids)]
 
-    def change(connection: Connection) -> None:
+    def change(transaction: Transaction) -> None:
         for row in rows:
-            connection.execute(_CHANGE_RUNNING, row)
+            transaction.run(_CHANGE_RUNNING, row)
 
     return change
 
@@ -34,7 +37,4 @@ def active(container_ids: Iterable[str], now: datetime) -> Change:
 def add_call(call_id: str, container_id: str) -> Change:
     """A call runs in the container, or is to run there later; it may have been named before."""
 
-    def change(connection: Connection) -> None:
-        connection.execute(_ADD_CALL[connection.dialect.name], {"call_id": call_id, "container_id": container_id})
-
-    return change
+    return lambda transaction: transaction.run(_ADD_CALL, {"call_id": call_id, "container_id": container_id})

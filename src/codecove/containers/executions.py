@@ -5,11 +5,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from codecove.containers.changes import add_call
 from codecove.store.database import Change, Database
 from codecove.store.finish import to_the_end
+from codecove.store.prepared import Prepared, Transaction
 from codecove.store.tables import ExecutionRow
 from codecove.workspaces import Caller
 
@@ -32,9 +33,10 @@ class ExecutionRecord:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
-_ADD = insert(ExecutionRow)
-_CHANGE = update(ExecutionRow).where(ExecutionRow.id == bindparam("execution"))
-_CHANGE_RUNNING = _CHANGE.where(ExecutionRow.finished_at.is_(None))
+_OF_ONE = update(ExecutionRow).where(ExecutionRow.id == bindparam("execution"))
+_ADD = Prepared(insert(ExecutionRow))
+_END = Prepared(_OF_ONE)
+_SEE = Prepared(_OF_ONE.where(ExecutionRow.finished_at.is_(None)))
 
 
 class Executions:
@@ -60,10 +62,10 @@ class Executions:
             "seen_at": now,
         }
 
-        def start(connection: Connection) -> None:
-            connection.execute(_ADD, row)
+        def start(transaction: Transaction) -> None:
+            transaction.run(_ADD, row)
             # A client that loses the answer in the middle knows the call, and may not know the container.
-            add_call(call_id, container_id)(connection)
+            add_call(call_id, container_id)(transaction)
 
         return start
 
@@ -80,19 +82,16 @@ class Executions:
             "error_code": record.error_code,
         }
 
-        def end(connection: Connection) -> None:
-            connection.execute(_CHANGE, row)
-
-        return end
+        return lambda transaction: transaction.run(_END, row)
 
     def seen(self, execution_ids: Collection[str], now: datetime) -> Change:
         """The change that records that they are running at `now`."""
         # In one order, so that two transactions never wait for each other.
         rows = [{"execution": execution_id, "seen_at": now} for execution_id in sorted(execution_ids)]
 
-        def see(connection: Connection) -> None:
+        def see(transaction: Transaction) -> None:
             for row in rows:
-                connection.execute(_CHANGE_RUNNING, row)
+                transaction.run(_SEE, row)
 
         return see
 

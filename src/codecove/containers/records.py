@@ -3,11 +3,12 @@
 Each is one transaction. A change of state and the reason for it are written together.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from codecove import ids
@@ -16,6 +17,7 @@ from codecove.containers.policy import Expiry, Times, due
 from codecove.store.audit import note
 from codecove.store.database import Change, Database
 from codecove.store.finish import to_the_end
+from codecove.store.prepared import Prepared, Transaction
 from codecove.store.tables import (
     CallRow,
     ContainerEventRow,
@@ -41,12 +43,15 @@ class Taken:
 Running = dict[str, Times]
 """Containers that are running, by their ids."""
 
-_LOOK = select(ContainerRow.state, ContainerRow.created_at, ContainerRow.last_active_at, ContainerRow.gives_way).where(
-    ContainerRow.id == bindparam("container"),
-    ContainerRow.workspace_id == bindparam("workspace"),
-    ContainerRow.state != "deleted",
+_LOOK = Prepared(
+    select(ContainerRow.state, ContainerRow.created_at, ContainerRow.last_active_at, ContainerRow.gives_way).where(
+        ContainerRow.id == bindparam("container"),
+        ContainerRow.workspace_id == bindparam("workspace"),
+        ContainerRow.state != "deleted",
+    )
 )
-_LOADED = select(ContainerFileRow.file_id).where(ContainerFileRow.container_id == bindparam("container"))
+_LOADED = Prepared(select(ContainerFileRow.file_id).where(ContainerFileRow.container_id == bindparam("container")))
+_STAY = Prepared(update(ContainerRow).where(ContainerRow.id == bindparam("container")))
 
 
 class Records:
@@ -83,25 +88,25 @@ class Records:
         """
         if not ids.is_valid("container", container_id):
             return None
-        asked = {"container": container_id, "workspace": caller.workspace_id}
+        asked = {"container": container_id}
 
-        def look(connection: Connection) -> tuple[Row[ContainerState, datetime, datetime, bool] | None, frozenset[str]]:
-            row = connection.execute(_LOOK, asked).one_or_none()
-            return row, frozenset(connection.scalars(_LOADED, asked))
+        def look(transaction: Transaction) -> tuple[Sequence[Any], frozenset[str]]:
+            rows = transaction.run(_LOOK, asked | {"workspace": caller.workspace_id})
+            return rows, frozenset(file_id for (file_id,) in transaction.run(_LOADED, asked))
 
         # What a use writes is written with what it does, and when it ends.
-        row, loaded = await self._database.read_at_once(look)
-        if row is None:
+        rows, loaded = await self._database.read_at_once(look)
+        if not rows:
             return None
-        times = Times(row.created_at, row.last_active_at)
-        if row.state != "running":
-            return Taken(row.state, times, loaded)
+        ((state, created_at, last_active_at, gives_way),) = rows
+        times = Times(created_at, last_active_at)
+        if state != "running":
+            return Taken(state, times, loaded)
         if leased[container_id] == 1 and self.expiry.is_due(times, now):
             await self.end([container_id], "expired", self.expiry.reason(times), now)
             return Taken("expired", times, loaded, expired_now=True)
-        if row.gives_way:
-            stay = update(ContainerRow).where(ContainerRow.id == container_id).values(gives_way=False)
-            await self.write(lambda connection: connection.execute(stay))
+        if gives_way:
+            await self.write(lambda transaction: transaction.run(_STAY, asked | {"gives_way": False}))
         return Taken("running", replace(times, last_active_at=now), loaded)
 
     async def write(self, *changes: Change) -> None:

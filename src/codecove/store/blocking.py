@@ -1,18 +1,22 @@
-"""SQLite without its asynchronous driver, which changes threads several times for each statement.
+"""SQLite by Python's own driver, for what every request waits for (docs/decisions/http-overhead.md).
 
-That is most of what a small transaction costs (docs/decisions/http-overhead.md). Here one that writes is one change of
+The asynchronous one changes threads several times for each statement. Here a transaction that writes is one change of
 threads, and one that reads a row or two is none.
 """
 
 import asyncio
+import sqlite3
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Literal, TypeVar
 
-from sqlalchemy import URL, Connection, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import URL
+from sqlalchemy.dialects import sqlite
 
 from codecove.store.finish import finish
+from codecove.store.prepared import Prepared, Transaction, Values
 
 T = TypeVar("T")
 
@@ -22,47 +26,62 @@ _THREADS = 4
 class Blocking:
     """Connections to a database that is a file, and the threads that use them."""
 
-    def __init__(
-        self, url: URL, *, configure: Callable[[Any, object], None], begin: Callable[[Connection], None]
-    ) -> None:
-        """`configure` sets up a connection of the driver's, `begin` begins a transaction."""
-        url = url.set(drivername="sqlite")
-        self._engine = create_engine(url, pool_size=_THREADS, max_overflow=0)
-        event.listen(self._engine, "connect", configure)
-        event.listen(self._engine, "begin", begin)
-        own = create_engine(url)
-        event.listen(own, "connect", configure)
-        self._own = own.connect()
-        """The event loop's. It has no transactions: each statement sees what is committed."""
-        self._own.exec_driver_sql("PRAGMA busy_timeout = 0")
+    def __init__(self, url: URL, *, configure: Callable[[Any, object], None]) -> None:
+        """`configure` sets up a connection of the driver's, which begins no transaction by itself."""
+        arguments, options = sqlite.dialect().create_connect_args(url)
+        self._connect: Callable[[], sqlite3.Connection] = partial(sqlite3.connect, *arguments, **options)
+        self._configure = configure
         self._threads = ThreadPoolExecutor(_THREADS, "database")
+        self._free: deque[sqlite3.Connection] = deque()
+        """Connections of theirs that none of them uses now."""
+        self._own = self._open()
+        """The event loop's. It has no transactions: each statement sees what is committed."""
+        self._own.execute("PRAGMA busy_timeout = 0")
 
-    def begin(self, work: Callable[[Connection], T], **options: bool) -> asyncio.Future[T]:
-        """`work` in a transaction with these execution options. Not to be cancelled: the thread goes on."""
-        return asyncio.get_running_loop().run_in_executor(self._threads, self._transaction, work, options)
+    def write(self, work: Callable[[Transaction], T]) -> asyncio.Future[T]:
+        """`work` in a transaction, alone among those that write. Not to be cancelled: the thread goes on."""
+        return self._run(work, "BEGIN IMMEDIATE")
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, work: Callable[[Transaction], T]) -> T:
         """`work`, which looks at a few rows by their keys: here and now, unless it would have to wait for somebody.
 
         In WAL mode a reader waits for nobody but one who repairs or closes the database.
         """
         try:
-            return work(self._own)
-        except OperationalError:
-            return await finish(self.begin(work))
-
-    def _transaction(self, work: Callable[[Connection], T], options: dict[str, bool]) -> T:
-        with self._engine.connect() as connection:
-            connection.execution_options(**options)
-            with connection.begin():
-                return work(connection)
+            return work(_OnSqlite(self._own))
+        except sqlite3.OperationalError:
+            return await finish(self._run(work, "BEGIN"))
 
     async def close(self) -> None:
         """When nothing runs any more."""
         await asyncio.to_thread(self._close)
 
+    def _run(self, work: Callable[[Transaction], T], begin: Literal["BEGIN", "BEGIN IMMEDIATE"]) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, self._transaction, work, begin)
+
+    def _transaction(self, work: Callable[[Transaction], T], begin: str) -> T:
+        connection = self._free.pop() if self._free else self._open()
+        try:
+            with connection:  # commits, or rolls back
+                connection.execute(begin)
+                return work(_OnSqlite(connection))
+        finally:
+            self._free.append(connection)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = self._connect()
+        self._configure(connection, None)
+        return connection
+
     def _close(self) -> None:
         self._threads.shutdown()
-        self._engine.dispose()
-        self._own.close()
-        self._own.engine.dispose()
+        for connection in (*self._free, self._own):
+            connection.close()
+
+
+class _OnSqlite:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def run(self, prepared: Prepared, values: Values, /) -> list[Any]:
+        return prepared.run(self._connection, values)

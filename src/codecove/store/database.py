@@ -1,7 +1,7 @@
 """The connection to the database, and the two kinds of transaction."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeVar
 
@@ -14,10 +14,11 @@ from codecove.store.blocking import Blocking
 from codecove.store.claim import hold
 from codecove.store.finish import finish, to_the_end
 from codecove.store.migrate import prepare
+from codecove.store.prepared import Prepared, Transaction, Values
 from codecove.store.steps import SchemaMismatch
 
 T = TypeVar("T")
-Change = Callable[[Connection], object]
+Change = Callable[[Transaction], object]
 """What is written in a transaction; see `Database.write_at_once`."""
 
 _WRITES = "codecove_writes"
@@ -66,7 +67,7 @@ class Database:
         self.unfinished = [] if found.is_new else [step.id for step in found.pending_in("post")]
         self._engine = _engine(self._address)
         if self._address.is_sqlite:
-            self._blocking = Blocking(self._address.url, configure=_configure_sqlite, begin=_begin_sqlite)
+            self._blocking = Blocking(self._address.url, configure=_configure_sqlite)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -103,7 +104,7 @@ class Database:
             yield session
             await session.commit()
 
-    async def read_at_once(self, work: Callable[[Connection], T]) -> T:
+    async def read_at_once(self, work: Callable[[Transaction], T]) -> T:
         """For what every request asks: `work` only reads a few rows by their keys, and waits for nothing else.
 
         Each of its statements sees what has been committed by then. SQLite: in the event loop, as to hand it to a
@@ -114,10 +115,10 @@ class Database:
         return await self._look(work)
 
     @to_the_end
-    async def _look(self, work: Callable[[Connection], T]) -> T:
+    async def _look(self, work: Callable[[Transaction], T]) -> T:
         engine = self._opened().execution_options(isolation_level="AUTOCOMMIT")
         async with engine.connect() as connection:
-            return await connection.run_sync(work)
+            return await connection.run_sync(lambda inner: work(_OnPostgresql(inner)))
 
     @to_the_end
     async def write_at_once(self, *changes: Change) -> None:
@@ -128,11 +129,10 @@ class Database:
         if self._blocking is None or self._writer is None:
             async with self.write() as session:
                 connection = await session.connection()
-                for change in changes:
-                    await connection.run_sync(change)
+                await connection.run_sync(lambda inner: _make(changes, _OnPostgresql(inner)))
             return
         async with self._writer:
-            await self._blocking.begin(lambda connection: [change(connection) for change in changes], **{_WRITES: True})
+            await self._blocking.write(lambda transaction: _make(changes, transaction))
 
     @asynccontextmanager
     async def claimed(self) -> AsyncIterator[None]:
@@ -150,6 +150,20 @@ class Database:
         if self._engine is None:
             raise RuntimeError("the database is not open: use it inside `async with database:`")
         return self._engine
+
+
+class _OnPostgresql:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def run(self, prepared: Prepared, values: Values, /) -> Sequence[Any]:
+        result = self._connection.execute(prepared.statement, values)
+        return result.all() if result.returns_rows else ()
+
+
+def _make(changes: Iterable[Change], transaction: Transaction) -> None:
+    for change in changes:
+        change(transaction)
 
 
 def _engine(place: Address) -> AsyncEngine:

@@ -19,6 +19,7 @@ from codecove.errors import InvalidRequest, NotFound, Unauthenticated
 from codecove.store.audit import note
 from codecove.store.database import Database
 from codecove.store.finish import to_the_end
+from codecove.store.prepared import Prepared
 from codecove.store.quotas import container_limit_columns, put_quotas, quota_columns, quotas_of
 from codecove.store.tables import KeyRow, WorkspaceRow
 from codecove.workspaces import DEFAULT_WORKSPACE_ID, Caller, ContainerLimits, Quotas, Role
@@ -42,7 +43,7 @@ class Key:
 
 
 _LIMITS = (quota_columns(WorkspaceRow), quota_columns(KeyRow), container_limit_columns())
-_CALLER = (
+_CALLER = Prepared(
     select(WorkspaceRow.id, KeyRow.id, KeyRow.role, *chain(*_LIMITS))
     .join(WorkspaceRow, WorkspaceRow.id == KeyRow.workspace_id)
     .where(KeyRow.secret_hash == bindparam("hash"), KeyRow.revoked_at.is_(None))
@@ -110,10 +111,10 @@ class Keys:
     async def authenticate(self, secret: str) -> Caller:
         """Who a secret belongs to. Raises `Unauthenticated`."""
         asked = {"hash": _hash(secret)}
-        found = await self._database.read_at_once(lambda connection: connection.execute(_CALLER, asked).one_or_none())
-        if found is None:
+        found = await self._database.read_at_once(lambda transaction: transaction.run(_CALLER, asked))
+        if not found:
             raise Unauthenticated("invalid x-api-key")
-        workspace_id, key_id, role, *rest = found
+        workspace_id, key_id, role, *rest = found[0]
         values = iter(rest)
         quotas, key_quotas, limits = (list(islice(values, len(columns))) for columns in _LIMITS)
         return Caller(

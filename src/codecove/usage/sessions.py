@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, case, insert, select, update
+from sqlalchemy import bindparam, case, insert, select, update
 
 from codecove.store.database import Change, Database
+from codecove.store.prepared import Prepared, Transaction
 from codecove.store.tables import ContainerSessionRow
 from codecove.workspaces import Caller
 
@@ -36,14 +37,14 @@ class Session:
     started_at: datetime
 
 
-_NEWEST = (
+_NEWEST = Prepared(
     select(ContainerSessionRow.id, ContainerSessionRow.started_at, ContainerSessionRow.billed_microseconds)
     .where(ContainerSessionRow.container_id == bindparam("container"))
     .order_by(ContainerSessionRow.started_at.desc())
     .limit(1)
 )
-_ADD = insert(ContainerSessionRow)
-_EXTEND = (
+_ADD = Prepared(insert(ContainerSessionRow))
+_EXTEND = Prepared(
     update(ContainerSessionRow)
     .where(ContainerSessionRow.id == bindparam("session"), ContainerSessionRow.used_until < bindparam("until"))
     .values(
@@ -70,16 +71,16 @@ class Sessions:
         """
         begun: list[Session] = []
 
-        def begin(connection: Connection) -> None:
-            begun.append(self._begin(connection, caller, container_id, now))
+        def begin(transaction: Transaction) -> None:
+            begun.append(self._begin(transaction, caller, container_id, now))
 
         await self._database.write_at_once(*also, begin)
         return begun[0]
 
-    def _begin(self, connection: Connection, caller: Caller, container_id: str, now: datetime) -> Session:
-        newest = connection.execute(_NEWEST, {"container": container_id}).one_or_none()
-        if newest is not None and lasts(newest.started_at, newest.billed_microseconds, now):
-            return Session(newest.id, newest.started_at)
+    def _begin(self, transaction: Transaction, caller: Caller, container_id: str, now: datetime) -> Session:
+        for session_id, started_at, billed_microseconds in transaction.run(_NEWEST, {"container": container_id}):
+            if lasts(started_at, billed_microseconds, now):
+                return Session(session_id, started_at)
         session = Session(uuid.uuid4().hex, now)
         row = {
             "id": session.id,
@@ -91,7 +92,7 @@ class Sessions:
             "used_until": now,
             "billed_microseconds": billed(now, now, self._minimum),
         }
-        connection.execute(_ADD, row)
+        transaction.run(_ADD, row)
         return session
 
     def extended(self, in_use: Iterable[Session], now: datetime) -> Change:
@@ -102,8 +103,8 @@ class Sessions:
             for used in sorted(in_use, key=lambda used: used.id)
         ]
 
-        def extend(connection: Connection) -> None:
+        def extend(transaction: Transaction) -> None:
             for row in rows:
-                connection.execute(_EXTEND, row)
+                transaction.run(_EXTEND, row)
 
         return extend
