@@ -16,7 +16,7 @@ KEY = "cove-remote-tests"
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory, image: Path) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("remote"), COVE_API_KEY=KEY) as (process, url):
+    with serving(tmp_path_factory.mktemp("remote"), COVE_API_KEY=KEY, COVE_RUNTIME="crun") as (process, url):
         yield url
         process.terminate()
         assert process.wait(30) == 0

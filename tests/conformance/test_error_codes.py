@@ -80,9 +80,9 @@ def running_site(
 ) -> Iterator[Site]:
     if pytestconfig.getoption("--base-url"):
         pytest.skip("needs a server that can be broken")
-    runtime = tmp_path_factory.mktemp("runtime") / "runsc"
-    refusal = "echo 'runsc is broken on purpose' >&2; exit 1"
-    real = shutil.which("runsc")
+    runtime = tmp_path_factory.mktemp("runtime") / "crun"
+    refusal = "echo 'crun is broken on purpose' >&2; exit 1"
+    real = shutil.which("crun")
     runtime.write_text(f'#!/bin/sh\nif [ -e "${{0%/*}}/broken" ]; then {refusal}; fi\nexec {real} "$@"\n')
     runtime.chmod(0o755)
     settings = {

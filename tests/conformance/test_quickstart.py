@@ -5,6 +5,7 @@ import pytest
 
 from tests.conformance.conftest import NEWER, OLDER, Ask, container_id, content_of, results
 from tests.support.script import Json, Turn, bash, python, say
+from tests.support.server import GVISOR, Server, Servers
 from tests.support.upstream import MODEL, ScriptedUpstream
 
 QUESTION = "Calculate the mean and standard deviation of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]"
@@ -13,6 +14,14 @@ OUTPUT = "5.5 3.0277\n"
 COMMAND = f'python3 -c "{CODE}"'
 
 pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture
+def server(servers: Servers, upstream: ScriptedUpstream) -> Server:
+    """One with gVisor: each tool's calls pass through it here, and elsewhere through the cheaper runtime."""
+    server = servers.get(GVISOR) or servers.get()
+    assert server is not None
+    return server
 
 
 def test_the_older_tool_runs_python(ask: Ask, upstream: ScriptedUpstream) -> None:

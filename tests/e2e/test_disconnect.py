@@ -1,15 +1,23 @@
 """The client goes away: the upstream's stream is closed, the running program killed, the container free again."""
 
+from collections.abc import Callable, Mapping
+
 import httpx2
 import pytest
 
 from tests.e2e.conftest import body
 from tests.support.script import Failure, Json, Turn, bash, say
-from tests.support.server import Server, wait_until
+from tests.support.server import GVISOR, Server, wait_until
 from tests.support.sse import read_events
 from tests.support.upstream import ScriptedUpstream
 
 pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture
+def server(server_with: Callable[[Mapping[str, str]], Server]) -> Server:
+    return server_with(GVISOR)
+
 
 # It leaves a mark while it runs, and a child that would do so too.
 BUSY = "sh -c 'while :; do date +%s%N > /tmp/child; done' & while :; do date +%s%N > /tmp/parent; done"

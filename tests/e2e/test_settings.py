@@ -10,12 +10,17 @@ import pytest
 
 from tests.e2e.conftest import NEWER, OLDER, body
 from tests.support.script import Json, Turn, bash, python, say
-from tests.support.server import Server, started
+from tests.support.server import GVISOR, Server, started
 from tests.support.upstream import KEY, ScriptedUpstream
 
 pytestmark = pytest.mark.sandbox
 
 ServerWith = Callable[[Mapping[str, str]], Server]
+
+
+@pytest.fixture
+def server(server_with: ServerWith) -> Server:
+    return server_with(GVISOR)
 
 
 def post(server: Server, request: Json) -> Json:
@@ -31,7 +36,7 @@ def first_result(answer: Json) -> Json:
 
 
 def test_without_an_upstream_the_built_in_model_runs_code_blocks() -> None:
-    with started({}) as server:
+    with started(GVISOR) as server:
         listed = httpx2.get(f"{server.url}/v1/models", headers=server.headers).json()
         assert [model["id"] for model in listed["data"]] == ["codecove/blocks"]
         message = {"role": "user", "content": "```python\nprint(6 * 7)\n```"}
@@ -93,7 +98,7 @@ def test_a_container_that_has_expired_says_so(server_with: ServerWith, upstream:
 
 def test_the_environment_of_the_server_reaches_neither_code_nor_model(upstream: ScriptedUpstream) -> None:
     secrets = {"ANTHROPIC_API_KEY": "sk-secret-1", "ANTHROPIC_CUSTOM_HEADERS": "x-leak: 1", "OTHER_TOKEN": "secret-2"}
-    with started({"COVE_UPSTREAM_URL": upstream.url, "COVE_UPSTREAM_API_KEY": KEY} | secrets) as server:
+    with started({"COVE_UPSTREAM_URL": upstream.url, "COVE_UPSTREAM_API_KEY": KEY} | GVISOR | secrets) as server:
         upstream.script(Turn([bash("env; cat /proc/1/environ | tr '\\0' '\\n'")]), Turn([say("Done.")]))
         output = first_result(post(server, body()))["stdout"]
         assert "secret" not in output
@@ -121,8 +126,8 @@ def test_requests_at_once_have_their_own_containers_and_share_a_named_one(
     assert {answer["container"]["id"] for answer in answers} == {container}
 
 
-@pytest.mark.parametrize("runtime", ["crun"])
-def test_another_runtime_gives_the_same(runtime: str, server_with: ServerWith, upstream: ScriptedUpstream) -> None:
+@pytest.mark.parametrize("runtime", ["runsc", "crun"])
+def test_either_runtime_gives_the_same(runtime: str, server_with: ServerWith, upstream: ScriptedUpstream) -> None:
     server = server_with({"COVE_RUNTIME": runtime})
     upstream.script(Turn([bash("id -un; echo $((6 * 7))")]), Turn([say("42")]))
     assert first_result(post(server, body()))["stdout"].endswith("42\n")

@@ -72,7 +72,9 @@ async def running(directory: Path, rootfs: Path, **settings: Any) -> AsyncIterat
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(new_sqlite(directory)))
         limits = Limits(disk_bytes=64 * 2**20)
-        host = await stack.enter_async_context(LocalHost(host_config(directory / "sandbox", rootfs, limits=limits)))
+        host = await stack.enter_async_context(
+            LocalHost(host_config(directory / "sandbox", rootfs, runtime="crun", limits=limits))
+        )
         containers = await stack.enter_async_context(Containers(database=database, host=host, idle_expiry=3600))
         files = Files(database=database, blobs=Blobs(directory / "blobs"), max_size=10**6)
         chosen = Settings(**settings)
