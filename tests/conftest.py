@@ -84,6 +84,7 @@ _LONGEST = (
     "e2e/test_killed",
     "tools/test_python",
     "tools/test_session",
+    "e2e/test_without_root",
     "cli/test_terminal",
     "conformance/test_batches",
     "e2e/test_demo",

@@ -19,12 +19,14 @@ from codecove.settings import Settings
 from tests.e2e.conftest import NEWER
 from tests.support.ordinary import USER_ID, OrdinaryUser, why_not
 from tests.support.script import Json
-from tests.support.server import KEY, leftovers, wait_until
+from tests.support.server import KEY, belongings, leftovers, wait_until
 
 pytestmark = pytest.mark.sandbox
 
 COVE = Path(sys.executable).with_name("cove")
 DISK = 48 * 2**20
+DEEP = "import os\nfor _ in range(25): os.mkdir('full' + 'd' * 200); os.chdir('full' + 'd' * 200)"
+"""Deeper than a path may be long."""
 SETTINGS = {
     "COVE_API_KEY": KEY,
     "COVE_DISK": str(DISK),
@@ -102,7 +104,7 @@ def machine() -> Iterator[Machine]:
         finally:
             if machine.process is not None:
                 assert machine.end(signal.SIGTERM) == 0, machine.log
-            wait_until(lambda: not leftovers(machine.data), f"left: {leftovers(machine.data)}")
+            assert leftovers(machine.data) == []
             assert "Traceback" not in machine.log
 
 
@@ -191,7 +193,7 @@ def test_a_single_file_ends_at_the_disks_limit(machine: Machine, container: str)
 @pytest.mark.parametrize(
     "filler",
     [
-        "for name in $(seq 1000); do head -c 8M /dev/zero > full$name; done",
+        f"python3 -c \"{DEEP}\nfor n in range(1000): open(str(n), 'wb').write(bytes(8 << 20))\"",
         "python3 -c \"import itertools; [open(f'full{n}', 'x').close() for n in itertools.count()]\"",
     ],
     ids=["bytes", "files"],
@@ -213,6 +215,13 @@ def test_files_without_a_name_count_too(machine: Machine, container: str) -> Non
     assert filled["return_code"] == 137
     assert "disk limit was reached" in filled["stderr"]
     assert run(machine, container, "echo more > more; cat more")["stdout"] == "more\n"
+
+
+def test_a_file_that_is_sent_there_ends_at_the_disks_limit_too(machine: Machine, container: str) -> None:
+    with http(machine) as client, contextlib.suppress(httpx2.TransportError):
+        sent = client.put(f"/v1/containers/{container}/files/workspace/big", content=iter([bytes(2**20)] * 1000))
+        assert sent.status_code >= 400
+    assert run(machine, container, "ls; echo more > more; cat more")["stdout"] == "more\n"
 
 
 def taken(directory: Path) -> int:
@@ -238,9 +247,9 @@ def test_files_outlive_a_server_that_is_killed_and_nothing_else_does(machine: Ma
     run(machine, container, "echo kept > kept; sleep 300 &")
     wait_until(lambda: "T" in states(machine), "it was not frozen")
     sites = machine.sites()
-    assert leftovers(machine.data) != []
+    assert belongings(machine.data) != []
     machine.end(signal.SIGKILL)
-    wait_until(lambda: not leftovers(machine.data), "the processes of the server outlived it", seconds=10)
+    assert leftovers(machine.data) == []
     machine.start()
     assert machine.sites() == sites
     assert run(machine, container, "cat kept; pgrep -c sleep")["stdout"] == "kept\n0\n"
@@ -248,7 +257,7 @@ def test_files_outlive_a_server_that_is_killed_and_nothing_else_does(machine: Ma
 
 def states(machine: Machine) -> set[str]:
     """Of all processes that belong to the server's directory."""
-    pids = [left.split()[1].rstrip(":") for left in leftovers(machine.data)]
+    pids = [left.split()[1].rstrip(":") for left in belongings(machine.data)]
     found = set()
     for pid in pids:
         with contextlib.suppress(OSError):

@@ -171,7 +171,7 @@ class Cgroup:
     def has_been_killed(self) -> bool:
         """Whether a SIGKILL waits for one of its processes: under version 1 a frozen one dies when it is thawed."""
         with contextlib.suppress(FileNotFoundError):
-            return any(_is_killed(int(pid)) for pid in self._read("freezer", "cgroup.procs").split())
+            return any(is_killed(int(pid)) for pid in self._read("freezer", "cgroup.procs").split())
         return False
 
     def entrances(self) -> list[Path]:
@@ -308,7 +308,8 @@ def read(path: str) -> str:
     return b"".join(parts).decode()
 
 
-def _is_killed(pid: int) -> bool:
+def is_killed(pid: int) -> bool:
+    """Whether a SIGKILL waits for it."""
     try:
         status = read(f"/proc/{pid}/status")
     except OSError:

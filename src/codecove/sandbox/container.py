@@ -132,13 +132,13 @@ class LocalContainer:
         look_after: Mapping[str, int] = NOWHERE,
     ) -> Execution:
         """See `host.Container`. Raises `ValueError` for a NUL in `argv`, and for more than 1 MiB of arguments."""
+        await self._disk.begin()
         ends = (self.limits.output_bytes + 1) // 2, self.limits.output_bytes // 2
         call, waiting = suited(Call(argv, env, stdin), cwd)
         started = program(self.limits, call.argv, call.env, cwd, self._disk.file_size)
         payload = encode_spawn(started, ends, has_stdin=bool(call.stdin), waiting=waiting, again=self._seat.is_idle)
         async with self._turn, self._awake("execution") as agent:
             began = time.monotonic()
-            self._disk.begin()
             with group_errors(agent):
                 self._meter.begin()
                 self._seat.take()
@@ -159,7 +159,7 @@ class LocalContainer:
             seconds = time.monotonic() - began
             self._observer.took("execution", seconds)
             looked = (await before.listings(), await after.listings())
-            full = await self._disk.end()
+            full = self._disk.was_in_the_way()
             return result(exchange, end, usage, looked, seconds=seconds, timed_out=timed_out, out_of_disk=full)
 
     @contextlib.asynccontextmanager
@@ -167,9 +167,9 @@ class LocalContainer:
         self, argv: Sequence[str], *, env: Mapping[str, str], rows: int, columns: int
     ) -> AsyncGenerator[LocalTerminal, None]:
         """See `host.Container`."""
+        await self._disk.begin()
         started = program(self.limits, argv, env, WORKING_DIRECTORY, self._disk.file_size)
         async with self._awake("terminal") as agent:
-            self._disk.begin()
             exchange = TerminalExchange()
             try:
                 async with opened(agent, started, exchange, rows=rows, columns=columns) as terminal:
@@ -205,9 +205,8 @@ class LocalContainer:
 
     async def write_file(self, path: str, data: AsyncIterable[bytes] | bytes) -> None:
         """See `host.Container`."""
-        self._disk.check(path)
         async with self._awake("write") as agent:
-            await guestfiles.write(agent, path, data)
+            await guestfiles.write(agent, path, self._disk.checked(path, data))
 
     async def make_directory(self, path: str) -> None:
         """See `host.Container`."""

@@ -12,11 +12,11 @@ import errno
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
-from codecove.sandbox import commands
+from codecove.sandbox import commands, guestfiles
 from codecove.sandbox.agent import AgentConnection
 from codecove.sandbox.errors import ContainerUnavailable, GuestFileError, SandboxError
 from codecove.sandbox.exchanges import FileExchange
@@ -59,15 +59,16 @@ class Unwatched:
     file_size = UNLIMITED
     """The largest file that a program may write, in bytes."""
 
-    def begin(self) -> None:
-        """An execution begins. Raises `ContainerUnavailable` if there is far too much."""
+    async def begin(self) -> None:
+        """A program is about to be started. Raises `ContainerUnavailable` if there is far too much."""
 
-    async def end(self) -> bool:
-        """It has ended. Whether the limit was in its way."""
+    def was_in_the_way(self) -> bool:
+        """Whether the limit has been, since then."""
         return False
 
-    def check(self, path: str) -> None:
-        """Something is to be written to `path`. Raises `GuestFileError`, ENOSPC, if the disk is full."""
+    def checked(self, path: str, data: AsyncIterable[bytes] | bytes) -> AsyncIterable[bytes] | bytes:
+        """What is to be written to `path`, as long as there is room: then ends in `GuestFileError`, ENOSPC."""
+        return data
 
     @contextlib.asynccontextmanager
     async def watched(self, agent: AgentConnection) -> AsyncGenerator[None, None]:
@@ -94,23 +95,31 @@ class DiskWatch(Unwatched):
         """See `Unwatched`."""
         return self._limit.bytes - _REMAINDER if self._killed_at is None else 0
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """See `Unwatched`."""
+        if self._killed_at is not None:
+            try:
+                await self._count()
+            except OSError as error:
+                raise ContainerUnavailable("its disk could not be looked at", detail=str(error)) from error
         most = Room(*(limit + max(limit, margin) for limit, margin in zip(self._limit, _MARGIN, strict=True)))
         if self._used.exceeds(most):
             raise ContainerUnavailable("its disk holds far more than it may: delete the container")
         self._was_in_the_way = self._killed_at is not None
 
-    async def end(self) -> bool:
+    def was_in_the_way(self) -> bool:
         """See `Unwatched`."""
-        if self._killed_at is not None:
-            await self._count()
         return self._was_in_the_way
 
-    def check(self, path: str) -> None:
+    async def checked(self, path: str, data: AsyncIterable[bytes] | bytes) -> AsyncIterator[bytes]:
         """See `Unwatched`."""
-        if self._killed_at is not None:
-            raise GuestFileError(errno.ENOSPC, path)
+        parts = guestfiles.parts(data)
+        while self._killed_at is None:
+            part = await anext(parts, None)
+            if part is None:
+                return
+            yield part
+        raise GuestFileError(errno.ENOSPC, path)
 
     @contextlib.asynccontextmanager
     async def watched(self, agent: AgentConnection) -> AsyncGenerator[None, None]:
@@ -183,9 +192,11 @@ class DiskWatch(Unwatched):
         return Room(status.f_bavail * status.f_frsize, status.f_ffree)
 
     async def _count(self) -> None:
-        """How much there is. Raises `CommandFailed`, `OSError`."""
+        """How much there is. Raises `ContainerUnavailable`, `OSError`."""
         began, self._free_then = time.monotonic(), self._free()
         lines = (await commands.run(["sh", "-c", _COUNT, str(self._directory)])).splitlines()
+        if len(lines) != 2:
+            raise ContainerUnavailable("its disk is gone")
         unlinked = await asyncio.to_thread(lambda: unlinked_bytes(self._group.processes()))
         now = time.monotonic()
         self._not_before = now + _REST * (now - began)

@@ -103,7 +103,7 @@ async def write(agent: AgentConnection, path: str, data: AsyncIterable[bytes] | 
     end = Request.CLOSE
     try:
         await opened.result
-        async for part in _parts(data):
+        async for part in parts(data):
             for chunk in chunks(part):
                 written = FileExchange(path, Answer.DONE)
                 await agent.ask(Request.WRITE, chunk, written, request_id=file)
@@ -129,7 +129,8 @@ def _listing(answer: tuple[list[tuple[str, Status]], bool]) -> Listing:
     return Listing([file_stat(name, status) for name, status in entries], truncated)
 
 
-async def _parts(data: AsyncIterable[bytes] | bytes) -> AsyncIterator[bytes]:
+async def parts(data: AsyncIterable[bytes] | bytes) -> AsyncIterator[bytes]:
+    """One part, or as they come."""
     if isinstance(data, bytes):
         yield data
         return

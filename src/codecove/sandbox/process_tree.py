@@ -34,6 +34,7 @@ class ProcessTree:
         self.name = str(directory)
         self._lock = directory / record.LOG
         self._memory: dict[int, list[str]] = {}
+        self._stopped: set[int] = set()
 
     def create(self, *, memory_bytes: int, cpus: float, processes: int) -> None:
         """See `group.Group`: it holds no limit."""
@@ -47,7 +48,7 @@ class ProcessTree:
         total = sum(_anonymous(pid) for pid in members)
         self._memory = {pid: self._memory.get(pid) or _memory_files(pid) for pid in members}
         for path in (path for paths in self._memory.values() for path in paths):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # it is ending
                 total += os.stat(path).st_blocks * _BLOCK  # noqa: PTH116  (several times for each execution)
         return total
 
@@ -65,8 +66,8 @@ class ProcessTree:
         return [] if reaper is None else [reaper, *_descendants(reaper)]
 
     def has_been_killed(self) -> bool:
-        """See `group.Group`: SIGKILL ends a stopped process at once."""
-        return False
+        """See `group.Group`: SIGKILL ends a stopped process at once, and the others follow when they run on."""
+        return not self._stopped <= set(self.processes()) or any(map(cgroup.is_killed, self._stopped))
 
     def entrances(self) -> list[Path]:
         """None: whatever the reaper starts is in it."""
@@ -95,10 +96,12 @@ class ProcessTree:
     def freeze(self) -> None:
         """Stop them where they are: gVisor's kernel first, which starts no others then."""
         for pid in _descendants(self._reaper()):
+            self._stopped.add(pid)
             _signal(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let them run on, gVisor's kernel last."""
+        self._stopped.clear()
         for pid in reversed(self.processes()[1:]):
             _signal(pid, signal.SIGCONT)
 
