@@ -61,7 +61,7 @@ async def test_a_file_of_proc_is_read_though_its_size_is_0(shell: Shell) -> None
 
 @pytest.mark.parametrize("name", STRANGE_NAMES)
 async def test_strange_names(shell: Shell, name: str) -> None:
-    await shell.container.make_directory("/tmp/strange")
+    await shell.container.make_directories(["/tmp/strange"])
     await shell.container.write_file(f"/tmp/strange/{name}", b"content")
     listing = await shell.container.list_directory("/tmp/strange", limit=10)
     assert [entry.name for entry in listing.entries] == [name]
@@ -149,11 +149,14 @@ async def test_a_path_that_is_too_long_to_be_sent_names_no_file(shell: Shell) ->
         container.list_directory(path, limit=1),
         container.read_file(path, limit=1),
         container.write_file(path, b"x"),
-        container.make_directory(path),
     ):
         with pytest.raises(GuestFileError) as caught:
             await call
         assert caught.value.errno == errno.ENAMETOOLONG
+    too_long, made = await container.make_directories([path, "/tmp"])
+    assert isinstance(too_long, GuestFileError)
+    assert too_long.errno == errno.ENAMETOOLONG
+    assert made is None
 
 
 async def test_a_symbolic_link_is_written_through(shell: Shell) -> None:
@@ -240,13 +243,10 @@ async def test_programs_that_take_the_place_of_drafts_do_no_harm(shell: Shell) -
 
 
 async def test_making_directories(shell: Shell) -> None:
-    await shell.container.make_directory("/tmp/a/b/c")
-    await shell.container.make_directory("/tmp/a/b/c")
-    assert (await shell.container.stat("/tmp/a/b/c")).kind == "directory"
+    """All that can be made are, and of the others it is said why not."""
     await shell("touch /tmp/file")
-    with pytest.raises(GuestFileError) as caught:
-        await shell.container.make_directory("/tmp/file")
-    assert caught.value.errno == errno.EEXIST
-    with pytest.raises(GuestFileError):
-        await shell.container.make_directory("/etc/directory")
-    await shell("rm -r /tmp/a /tmp/file")
+    paths = ["/tmp/a/b/c", "/tmp/a", "/tmp/file", "/etc/directory", "/tmp/d"]
+    outcomes = await shell.container.make_directories(paths)
+    assert [error and error.errno for error in outcomes] == [None, None, errno.EEXIST, errno.EACCES, None]
+    assert (await shell.container.stat("/tmp/a/b/c")).kind == (await shell.container.stat("/tmp/d")).kind == "directory"
+    await shell("rm -r /tmp/a /tmp/d /tmp/file")

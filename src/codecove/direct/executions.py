@@ -75,7 +75,7 @@ class Executions:
 
 async def _put(container: Container, uploads: Sequence[Upload]) -> None:
     directory = input_directory()
-    await container.make_directory(directory)
+    await container.make_directories([directory])  # where it can't be made, writing a file into it says why
     for upload in uploads:
         await container.write_file(f"{directory}/{upload.name}", upload.open())
 

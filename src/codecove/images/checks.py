@@ -80,7 +80,8 @@ async def run_checks(container: Container, checks: Sequence[Check]) -> AsyncIter
 async def _run(container: Container, check: Check) -> Outcome:
     await container.write_file(f"{_PLACE}/{check.path.name}", check.path.read_bytes())
     cwd = f"{_PLACE}/work/{check.name}"
-    await container.make_directory(cwd)
+    for error in filter(None, await container.make_directories([cwd])):
+        raise error
     environment = {"CHECK_DATA": _DATA, "PYTHONPATH": _DATA}
     execution = await container.run(check.command(), env=environment, timeout=_SECONDS, cwd=cwd)
     passed = execution.return_code == 0 and not execution.timed_out

@@ -1,9 +1,10 @@
 """The host end of the conversation with a container's guest agent."""
 
 import asyncio
+import contextlib
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from codecove.sandbox.errors import ContainerUnavailable
@@ -42,6 +43,7 @@ class AgentConnection:
         self._loop = asyncio.get_running_loop()
         self._parser = FrameParser()
         self._outgoing = bytearray()
+        self._holding = False
         self._failure: ContainerUnavailable | None = None
         self._hello = None if restored else HelloExchange(PROTOCOL_VERSION)
         # By request id; those of one open file follow each other under one id, and so do their answers.
@@ -84,6 +86,18 @@ class AgentConnection:
             self._exchanges.setdefault(request_id, deque()).append(exchange)
             self._write(frame)
         return request_id
+
+    @contextlib.contextmanager
+    def in_one(self) -> Iterator[None]:
+        """What is sent in the block, which awaits nothing, goes out at its end: one write, and the agent wakes once."""
+        is_writing = bool(self._outgoing)
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+            if not is_writing:
+                self._push()
 
     def send_more(self, kind: Request, request_id: int, payload: bytes = b"") -> None:
         """Send a frame that belongs to a running exchange."""
@@ -140,12 +154,15 @@ class AgentConnection:
         await self.ask(Request.STAT, encode_path("/", follow=True), FileExchange("/", Answer.STATUS))
 
     def _write(self, data: bytes) -> None:
-        idle = not self._outgoing
+        is_writing = bool(self._outgoing)
         self._outgoing += data
-        if idle:
-            self._flush()
-            if self._outgoing and self._failure is None:
-                self._loop.add_writer(self._write_fd, self._flush)
+        if not is_writing and not self._holding:
+            self._push()
+
+    def _push(self) -> None:
+        self._flush()
+        if self._outgoing and self._failure is None:
+            self._loop.add_writer(self._write_fd, self._flush)
 
     def _flush(self) -> None:
         try:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 
 from codecove.sandbox import guestfiles, memory
 from codecove.sandbox.agent import AgentConnection
-from codecove.sandbox.errors import ContainerLost, ContainerUnavailable
+from codecove.sandbox.errors import ContainerLost, ContainerUnavailable, GuestFileError
 from codecove.sandbox.exchanges import ExecutionExchange
 from codecove.sandbox.executing import group_errors, program, result, see_through
 from codecove.sandbox.frames import Request, encode_spawn
@@ -144,10 +144,11 @@ class LocalContainer:
                 self._seat.take()
             exchange = ExecutionExchange(*ends)
             try:
-                # In one go: the agent answers in order, and nobody has to wait for the lists before the program runs.
-                before = guestfiles.Look(agent, look_before)
-                request = agent.send(Request.SPAWN, payload, exchange)
-                after = guestfiles.Look(agent, look_after, at_end=True)
+                # The agent answers in order, and nobody has to wait for the lists before the program runs.
+                with agent.in_one():
+                    before = guestfiles.Look(agent, look_before)
+                    request = agent.send(Request.SPAWN, payload, exchange)
+                    after = guestfiles.Look(agent, look_after, at_end=True)
                 end, timed_out = await see_through(agent, request, exchange, timeout=timeout, stdin=call.stdin)
             finally:
                 self._seat.leave()
@@ -208,10 +209,10 @@ class LocalContainer:
         async with self._awake("write") as agent:
             await guestfiles.write(agent, path, self._disk.checked(path, data))
 
-    async def make_directory(self, path: str) -> None:
+    async def make_directories(self, paths: Sequence[str]) -> list[GuestFileError | None]:
         """See `host.Container`."""
-        async with self._awake("make directory") as agent:
-            await guestfiles.make_directory(agent, path)
+        async with self._awake("make directories") as agent:
+            return await guestfiles.make_directories(agent, paths)
 
     def adopt(self, container_id: str) -> None:
         """From now on it is this one, and its time of doing nothing begins."""

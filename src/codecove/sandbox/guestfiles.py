@@ -2,7 +2,7 @@
 
 import contextlib
 import errno
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from typing import Final
 
 from codecove.sandbox.agent import AgentConnection
@@ -63,11 +63,27 @@ class Look:
         return found
 
 
-async def make_directory(agent: AgentConnection, path: str) -> None:
-    """And its parents."""
-    with _path_errors(path):
-        payload = encode_string(path)
-    await agent.ask(Request.MAKE_DIRECTORY, payload, FileExchange(path, Answer.DONE))
+async def make_directories(agent: AgentConnection, paths: Sequence[str]) -> list[GuestFileError | None]:
+    """And their parents. Of each why it could not be made."""
+    exchanges = []
+    with agent.in_one():
+        for path in paths:
+            exchange = FileExchange(path, Answer.DONE)
+            exchanges.append(exchange)
+            try:
+                with _path_errors(path):
+                    agent.send(Request.MAKE_DIRECTORY, encode_string(path), exchange)
+            except GuestFileError as error:
+                exchange.fail(error)
+    return [await _failure(agent, exchange) for exchange in exchanges]
+
+
+async def _failure(agent: AgentConnection, exchange: FileExchange) -> GuestFileError | None:
+    try:
+        await agent.answer(Request.MAKE_DIRECTORY, exchange)
+    except GuestFileError as error:
+        return error
+    return None
 
 
 async def read(agent: AgentConnection, path: str, *, follow: bool, limit: int | None) -> AsyncGenerator[bytes, None]:

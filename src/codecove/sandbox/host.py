@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Protocol
 
+from codecove.sandbox.errors import GuestFileError
 from codecove.sandbox.limits import Limits
 
 WORKING_DIRECTORY = "/workspace"
@@ -180,8 +181,8 @@ class Container(Protocol):
         """
         ...
 
-    async def make_directory(self, path: str) -> None:
-        """Make a directory and its parents; one that exists is no error. Raises `GuestFileError`."""
+    async def make_directories(self, paths: Sequence[str]) -> Sequence[GuestFileError | None]:
+        """Make directories and their parents; one that exists is no error. Of each, why it could not be made."""
         ...
 
 

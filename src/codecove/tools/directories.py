@@ -2,11 +2,11 @@
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 
 from codecove.clock import monotonic
-from codecove.sandbox.errors import GuestFileError, SandboxError
+from codecove.sandbox.errors import SandboxError
 from codecove.sandbox.host import INPUT_ROOT, OUTPUT_ROOT, Container
-from codecove.together import both
 
 
 def input_directory(first_upload: str = "") -> str:
@@ -22,13 +22,13 @@ def new_output_directory() -> str:
     return f"{OUTPUT_ROOT}/{secrets.token_hex(8)}"
 
 
-async def make_directory(container: Container, path: str, variable: str) -> list[str]:
-    """The value says why not, if it could not be made. Raises what else the container raises."""
-    try:
-        await container.make_directory(path)
-    except GuestFileError as error:
-        return [f"${variable} could not be made: {error}"]
-    return []
+async def make_directories(container: Container, paths: Mapping[str, str]) -> list[list[str]]:
+    """Make the directories that these variables name; the values say why not. Raises what the container raises."""
+    errors = await container.make_directories(list(paths.values()))
+    return [
+        [] if error is None else [f"${variable} could not be made: {error}"]
+        for variable, error in zip(paths, errors, strict=True)
+    ]
 
 
 class Directories:
@@ -49,9 +49,8 @@ class Directories:
         """Never raises a `SandboxError`."""
         self.began = monotonic()
         try:
-            self.input_notes, self.output_notes = await both(
-                make_directory(container, self._input_dir, "INPUT_DIR"),
-                make_directory(container, self._output_dir, "OUTPUT_DIR"),
+            self.input_notes, self.output_notes = await make_directories(
+                container, {"INPUT_DIR": self._input_dir, "OUTPUT_DIR": self._output_dir}
             )
         except SandboxError as error:
             self.failure = error

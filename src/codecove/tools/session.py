@@ -16,7 +16,7 @@ from codecove.sandbox.host import Container
 from codecove.tools.base import Call, Operation, Tool
 from codecove.tools.command import with_notes
 from codecove.tools.context import Consumption, ExecutionContext, SaveOutputs, ToolLimits
-from codecove.tools.directories import Directories, input_directory, make_directory, new_output_directory
+from codecove.tools.directories import Directories, input_directory, make_directories, new_output_directory
 from codecove.tools.failures import ToolFailure, invalid_input
 from codecove.tools.precedence import Turn
 from codecove.tools.results import CALL_NAMES, error_block, result_block
@@ -173,7 +173,7 @@ class ToolSession:
         while not self._loaded:
             try:
                 container = await self._lease.container()
-                unmade = await make_directory(container, self._input_dir, "INPUT_DIR")
+                (unmade,) = await make_directories(container, {"INPUT_DIR": self._input_dir})
                 self._notes = unmade or await self._load_uploads(container)
                 self._loaded = True
             except HostFull as error:
