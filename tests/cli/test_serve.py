@@ -63,6 +63,8 @@ def test_second_server_on_a_data_directory_is_refused(tmp_path: Path, image: Pat
         done = cove("serve", "--port", "0", "--data-dir", str(tmp_path))
         assert done.returncode == 3
         assert "another server" in done.stderr
+        assert str(tmp_path) in done.stderr
+        assert "Traceback" not in done.stderr
         assert httpx2.get(f"{url}/health", trust_env=False).status_code == 200
         process.terminate()
         assert process.wait(30) == 0

@@ -20,7 +20,7 @@ from codecove.sandbox.local import HostConfig, LocalHost
 from codecove.sandbox.observing import Work
 from tests.sandbox.hosts import LIMITS, Shell, becomes, new_name
 from tests.sandbox.traces import calm, grown
-from tests.support.host import host_config
+from tests.support.host import host_config, programs
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
 
@@ -116,9 +116,14 @@ async def test_it_can_die_again_and_again(own_shell: Shell) -> None:
 
 @pytest.fixture
 async def host_of_its_own(image: Path, tmp_path: Path) -> AsyncIterator[LocalHost]:
-    # Not even what is compiled for containers is shared: a test breaks it.
-    config = HostConfig(tmp_path / "host", image, limits=LIMITS, boot_timeout=6)
-    async with LocalHost(config) as host:
+    async with LocalHost(host_config(tmp_path / "host", image, limits=LIMITS)) as host:
+        yield host
+
+
+@pytest.fixture
+async def breakable_host(image: Path, tmp_path: Path) -> AsyncIterator[LocalHost]:
+    """Not even what is compiled for containers is shared: the test breaks it."""
+    async with LocalHost(HostConfig(tmp_path / "host", image, limits=LIMITS, boot_timeout=6)) as host:
         yield host
 
 
@@ -137,22 +142,22 @@ async def test_the_runtimes_last_lines_are_recorded(host_of_its_own: LocalHost) 
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_a_container_that_never_boots_says_so_in_time_and_keeps_its_files(host_of_its_own: LocalHost) -> None:
-    shell = Shell(host_of_its_own, await host_of_its_own.create("one"))
+async def test_a_container_that_never_boots_says_so_in_time_and_keeps_its_files(breakable_host: LocalHost) -> None:
+    shell = Shell(breakable_host, await breakable_host.create("one"))
     await shell.output("echo kept > file")
-    await host_of_its_own.sleep("one")
-    (agent,) = host_of_its_own.directory.glob("guest-*/layer/.codecove/agent")
+    await breakable_host.sleep("one")
+    (agent,) = breakable_host.directory.glob("guest-*/layer/.codecove/agent")
     true_agent = agent.with_name("agent.kept")
     agent.rename(true_agent)
     agent.write_text("#!/bin/sh\nsleep 1000\n")
     agent.chmod(0o755)
-    await drop_checkpoint(host_of_its_own)
-    attempts = host_of_its_own.get("one"), host_of_its_own.create("two")
+    await drop_checkpoint(breakable_host)
+    attempts = breakable_host.get("one"), breakable_host.create("two")
     for error in await asyncio.gather(*attempts, return_exceptions=True):
         assert isinstance(error, ContainerUnavailable)
         assert "did not boot within 6 s" in str(error)
     assert shell.container.state is State.ASLEEP
-    assert await host_of_its_own.containers() == {"one"}
+    assert await breakable_host.containers() == {"one"}
     true_agent.rename(agent)
     assert await shell.output("cat file") == "kept\n"
 
@@ -216,7 +221,7 @@ WITHOUT_A_CONTROL_GROUP = """
 
     async def main():
         limits = Limits(disk_bytes=64 * 2**20)
-        async with LocalHost(HostConfig(Path(sys.argv[1]), Path(sys.argv[2]), limits=limits)) as host:
+        async with LocalHost(HostConfig(*map(Path, sys.argv[1:3]), limits=limits, programs=Path(sys.argv[4]))) as host:
             one = await host.create("one")
             await one.write_file("/workspace/file", b"kept")
             await host.sleep("one")
@@ -238,7 +243,8 @@ WITHOUT_A_CONTROL_GROUP = """
 @pytest.mark.asyncio(loop_scope="function")
 async def test_a_hierarchy_of_control_groups_that_goes_missing_costs_no_files(image: Path, tmp_path: Path) -> None:
     program = textwrap.dedent(WITHOUT_A_CONTROL_GROUP)
-    command = ["unshare", "-m", sys.executable, "-c", program, str(tmp_path), str(image), "/sys/fs/cgroup/pids"]
+    places = [str(tmp_path), str(image), "/sys/fs/cgroup/pids", str(programs())]
+    command = ["unshare", "-m", sys.executable, "-c", program, *places]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     first, second, content = done.stdout.splitlines()

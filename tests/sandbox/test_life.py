@@ -17,7 +17,7 @@ from codecove.sandbox.lifecycle import State
 from codecove.sandbox.local import HostConfig, LocalHost
 from tests.sandbox.hosts import LIMITS, Shell, becomes, new_name
 from tests.sandbox.traces import calm, grown, mounts, traces
-from tests.support.host import host_config
+from tests.support.host import host_config, programs
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
 
@@ -184,7 +184,8 @@ CRASHING_SERVER = """
 
     async def main():
         limits = Limits(disk_bytes=256 * 2**20)
-        config = HostConfig(Path(sys.argv[1]), Path(sys.argv[2]), runtime=sys.argv[3], limits=limits)
+        paths, runtime = [Path(path) for path in sys.argv[1:4]], sys.argv[4]
+        config = HostConfig(*paths[:2], runtime, limits, programs=paths[2])
         async with LocalHost(config) as host:
             busy, idle = [await host.create(name) for name in ("busy", "idle")]
             await busy.run(["bash", "-c", "echo kept > file; sleep 600 & setsid sleep 600 &"], env={}, timeout=9)
@@ -201,7 +202,8 @@ CRASHING_SERVER = """
 async def test_the_next_start_finds_the_files_of_a_killed_server_and_ends_all_else(
     image: Path, tmp_path: Path, runtime: str
 ) -> None:
-    command = [sys.executable, "-c", textwrap.dedent(CRASHING_SERVER), str(tmp_path), str(image), runtime]
+    arguments = [str(tmp_path), str(image), str(programs()), runtime]
+    command = [sys.executable, "-c", textwrap.dedent(CRASHING_SERVER), *arguments]
     server = await asyncio.create_subprocess_exec(*command)
     assert await server.wait() == -signal.SIGKILL
     (tmp_path / "containers/half-made").mkdir()

@@ -5,11 +5,11 @@ meanwhile, and the kernel lets go of disks when it likes. So a leak is what has 
 import asyncio
 import contextlib
 import os
-import subprocess
 import threading
 from pathlib import Path
 
 from codecove.sandbox.local import LocalHost
+from tests.support.disks import loop_devices
 
 Traces = dict[str, int]
 """How many there are of each kind of thing."""
@@ -26,12 +26,11 @@ def traces(host: LocalHost) -> Traces:
         with contextlib.suppress(OSError):
             statuses.append(path.read_text(errors="replace"))
     directory = host.directory
-    loop_devices = subprocess.run(["losetup", "-a"], capture_output=True, check=True).stdout
     return {
         "children": sum(is_child(status) for status in statuses),
         "zombies": sum(is_child(status) and "State:\tZ" in status for status in statuses),
         "mounts": mounts(host),
-        "loop devices": loop_devices.count(os.fsencode(directory)),
+        "loop devices": len(loop_devices(directory)),
         "control groups": len(host.control_groups()),
         "file descriptors": len(os.listdir("/proc/self/fd")),
         "threads": sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate()),

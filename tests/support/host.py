@@ -7,7 +7,11 @@ from codecove.sandbox.local import HostConfig
 from codecove.settings import Settings
 
 
+def programs() -> Path:
+    """Where what is compiled for containers is shared with the machine's servers: it takes a second of a processor."""
+    return Settings().image_dir / ".guest"
+
+
 def host_config(directory: Path, rootfs: Path, **values: Any) -> HostConfig:
-    """A host in this directory, which shares what is compiled for containers with the machine's servers: it takes a
-    second of a processor."""
-    return HostConfig(directory, rootfs, programs=Settings().image_dir / ".guest", **values)
+    """A host in this directory."""
+    return HostConfig(directory, rootfs, programs=programs(), **values)

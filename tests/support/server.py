@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codecove.demo.process import ServerProcess, running_server, temporary_data_dir
+from tests.support.disks import loop_devices
 
 KEY = "cove-tests"
 
@@ -92,21 +93,8 @@ def belongings(data_dir: Path) -> list[str]:
     mark = str(data_dir)
     found = [f"process {line}" for line in _command_lines() if mark in line]
     found += [f"mount {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if mark in line]
-    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
-        with contextlib.suppress(OSError):
-            found += [f"loop device {backing}"] if mark in backing.read_text() and not _is_seen_elsewhere(mark) else []
+    found += [f"loop device {device}" for device in loop_devices(data_dir)]
     return found + [f"cgroup {path}" for path in _cgroups(data_dir)]
-
-
-def _is_seen_elsewhere(mark: str) -> bool:
-    """Does somebody have a copy of its mounts? Who makes a view of the file systems gets all that there are: the disks
-    stay until that view goes, and no server can change that."""
-    ours = os.readlink("/proc/self/ns/mnt")
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if os.readlink(process / "ns/mnt") != ours and mark in (process / "mountinfo").read_text():
-                return True
-    return False
 
 
 def _cgroups(data_dir: Path) -> Iterator[Path]:

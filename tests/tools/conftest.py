@@ -152,12 +152,32 @@ async def running_server(directory: Path, config: HostConfig) -> AsyncIterator[S
         yield Server(containers, files, host, time)
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def package_server(tmp_path_factory: pytest.TempPathFactory, image: Path) -> AsyncIterator[Server]:
-    directory = tmp_path_factory.mktemp("tools")
+@asynccontextmanager
+async def small_server(directory: Path, image: Path, runtime: str) -> AsyncIterator[Server]:
     limits = Limits(disk_bytes=64 * 2**20, output_bytes=100_000)
-    async with running_server(directory, host_config(directory / "host", image, limits=limits)) as server:
+    config = host_config(directory / "host", image, runtime=runtime, limits=limits)
+    async with running_server(directory, config) as server:
         yield server
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def under_gvisor(tmp_path_factory: pytest.TempPathFactory, image: Path) -> AsyncIterator[Server]:
+    async with small_server(tmp_path_factory.mktemp("tools"), image, "runsc") as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def under_crun(tmp_path_factory: pytest.TempPathFactory, image: Path) -> AsyncIterator[Server]:
+    async with small_server(tmp_path_factory.mktemp("tools"), image, "crun") as server:
+        yield server
+
+
+@pytest.fixture
+def package_server(request: pytest.FixtureRequest) -> Server:
+    """Modules that look at answers more than at what runs say `RUNTIME = "crun"`: it takes less processor time."""
+    name = "under_crun" if getattr(request.module, "RUNTIME", "") == "crun" else "under_gvisor"
+    server: Server = request.getfixturevalue(name)
+    return server
 
 
 @pytest_asyncio.fixture(loop_scope="session")

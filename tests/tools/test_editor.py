@@ -14,6 +14,7 @@ VARIABLES = {"HOME": "/home/user", "INPUT_DIR": "/files/input/0"}
 
 sandbox = pytest.mark.sandbox
 in_session = pytest.mark.asyncio(loop_scope="session")
+RUNTIME = "crun"
 
 
 @pytest.mark.parametrize(

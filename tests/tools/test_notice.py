@@ -10,6 +10,7 @@ from codecove.tools.session import ToolSession
 from tests.tools.conftest import CALLER, Request, Server
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
+RUNTIME = "crun"
 
 
 async def replaced(server: Server, stack: AsyncExitStack) -> Request:

@@ -17,6 +17,7 @@ from tests.support.host import host_config
 from tests.tools.conftest import Request, Server, running_server
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="session")]
+RUNTIME = "crun"
 
 NEWER = VERSIONS["code_execution_20250825"]
 
