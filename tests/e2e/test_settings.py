@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import NEWER, OLDER, body
 from tests.support.script import Json, Turn, bash, python, say
-from tests.support.server import GVISOR, Server, started
+from tests.support.server import GVISOR, Server, started, wait_until
 from tests.support.upstream import KEY, ScriptedUpstream
 
 pytestmark = pytest.mark.sandbox
@@ -90,7 +90,10 @@ def test_a_container_that_has_expired_says_so(server_with: ServerWith, upstream:
     server = server_with({"COVE_CONTAINER_IDLE_EXPIRY": "1"})
     upstream.script(Turn([bash("true")]), Turn([say("Done.")]))
     container = post(server, body())["container"]["id"]
-    time.sleep(2.5)
+    path = f"{server.url}/v1/containers/{container}"
+    wait_until(
+        lambda: httpx2.get(path, headers=server.headers).json()["state"] == "expired", "the container does not expire"
+    )
     upstream.script(Turn([bash("true")]), Turn([say("Gone.")]))
     answer = post(server, body(container=container))
     assert first_result(answer)["error_code"] == "container_expired"
