@@ -187,23 +187,6 @@ class Cgroup:
                     os.sched_setaffinity(thread, chosen)
             done |= new
 
-    def put_first(self, program: str, steps: int) -> None:
-        """Those of its processes that run `program` get so many steps less of niceness than the server has.
-
-        It counts within the group alone.
-        """
-        niceness = os.getpriority(os.PRIO_PROCESS, 0) - steps
-        for pid in self.processes():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                if not read(f"/proc/{pid}/cmdline").startswith(program):
-                    continue
-                done: set[Path] = set()
-                while new := set(Path(f"/proc/{pid}/task").iterdir()) - done:  # see `use_processors`
-                    for thread in new:
-                        with contextlib.suppress(ProcessLookupError):
-                            os.setpriority(os.PRIO_PROCESS, int(thread.name), niceness)
-                    done |= new
-
     def kill(self) -> None:
         """SIGKILL to all its processes, frozen ones too."""
         self.thaw()

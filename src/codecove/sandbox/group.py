@@ -50,10 +50,6 @@ class Group(Protocol):
         """Let its processes run on these processors only. Raises `OSError`."""
         ...
 
-    def put_first(self, program: str, steps: int) -> None:
-        """Those of its processes that run `program` come before the others, if that is allowed. Raises `OSError`."""
-        ...
-
     def kill(self) -> None:
         """SIGKILL to all its processes, frozen ones too."""
         ...

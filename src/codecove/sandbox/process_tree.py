@@ -83,9 +83,6 @@ class ProcessTree:
                     os.sched_setaffinity(thread, chosen)
             done |= new
 
-    def put_first(self, program: str, steps: int) -> None:
-        """See `group.Group`: an ordinary user may put nothing before others."""
-
     def kill(self) -> None:
         """Have them killed, by the one that they can't escape: those in the middle of a fork too."""
         reaper = self._find_reaper()

@@ -26,9 +26,6 @@ _WORK = (1, 2, 3, 6, 7, 8)
 """Columns of it: user, nice, system, interrupts of both kinds, and what the machine's own host has taken away."""
 
 
-_SENTRY = "runsc-sandbox"
-_STEPS_BEFORE = 2
-"""Of niceness between gVisor's own threads and those that run programs: docs/decisions/sandbox-latency.md."""
 _CAP_SYS_NICE = 23
 
 
@@ -149,8 +146,6 @@ class Seat:
             self.leave()
         elif self._processors.is_choice:
             self._cgroup.use_processors(self._processors.available)
-        if self._processors.available:
-            self._cgroup.put_first(_SENTRY, _STEPS_BEFORE)
 
     def take(self) -> None:
         """A program begins."""
