@@ -70,19 +70,22 @@ def test_requests_turns_tokens_and_executions_are_counted(fresh: Server, upstrea
         assert value(found, "codecove_model_tokens_total", upstream="default", kind=kind) == usage[f"{kind}_tokens"]
 
 
-def test_an_upstream_that_fails_is_counted_by_its_status(fresh: Server, upstream: ScriptedUpstream) -> None:
+def test_an_upstream_that_fails_is_counted_by_its_status(server: Server, upstream: ScriptedUpstream) -> None:
+    def failed() -> float:
+        return value(scrape(server), "codecove_model_turns_total", upstream="default", outcome="529")
+
+    before = failed()
     upstream.script(Refusal(529, "overloaded_error"))
-    response = httpx2.post(f"{fresh.url}/v1/messages", headers=fresh.headers, json=body(), timeout=60)
+    response = httpx2.post(f"{server.url}/v1/messages", headers=server.headers, json=body(), timeout=60)
     assert response.status_code == 529
-    found = scrape(fresh)
-    assert value(found, "codecove_model_turns_total", upstream="default", outcome="529") == 1
+    assert failed() == before + 1
 
 
-def test_no_label_comes_from_a_client(fresh: Server, upstream: ScriptedUpstream) -> None:
+def test_no_label_comes_from_a_client(server: Server, upstream: ScriptedUpstream) -> None:
     upstream.script(Turn([say("Hello.")]))
-    httpx2.post(f"{fresh.url}/v1/messages", headers=fresh.headers, json=body(model="stranger-model"), timeout=60)
-    httpx2.request("BREW", f"{fresh.url}/stranger-path", headers=fresh.headers)
-    text = httpx2.get(f"{fresh.url}/metrics").text
+    httpx2.post(f"{server.url}/v1/messages", headers=server.headers, json=body(model="stranger-model"), timeout=60)
+    httpx2.request("BREW", f"{server.url}/stranger-path", headers=server.headers)
+    text = httpx2.get(f"{server.url}/metrics").text
     assert "stranger" not in text
     assert "BREW" not in text
 
