@@ -1,6 +1,7 @@
 """A server of an ordinary user, who is root in a user namespace only: what it holds, and what it leaves."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -45,7 +46,7 @@ class Machine:
     def __init__(self, user: OrdinaryUser, images: Path) -> None:
         self.user = user
         self.data = user.home / "data"
-        self._environment = SETTINGS | {"COVE_DATA_DIR": str(self.data), "COVE_IMAGE_DIR": str(images)}
+        self.environment = SETTINGS | {"COVE_DATA_DIR": str(self.data), "COVE_IMAGE_DIR": str(images)}
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
 
@@ -53,7 +54,7 @@ class Machine:
         with (self.user.home.parent / "log").open("a") as log:
             self.process = subprocess.Popen(
                 self.user.command([str(COVE), "serve", "--port", "0"]),
-                env={"PATH": os.environ["PATH"], "HOME": str(self.user.home)} | self._environment,
+                env={"PATH": os.environ["PATH"], "HOME": str(self.user.home)} | self.environment,
                 cwd=self.user.home,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -272,6 +273,17 @@ def test_a_container_sleeps_and_wakes_with_its_processes(machine: Machine, conta
         assert [event["state"] for event in client.get(f"/v1/containers/{container}").json()["events"]][-1] == "asleep"
         assert run(machine, container, "cat kept; pgrep -c sleep")["stdout"] == "kept\n1\n"
         client.delete(f"/v1/containers/{other}").raise_for_status()
+
+
+@pytest.mark.soak
+def test_doctor_says_of_each_limit_what_holds_it(machine: Machine) -> None:
+    checked = machine.user.run([str(COVE), "doctor", "--json"], environment=machine.environment)
+    found = {finding["part"]: finding for finding in json.loads(checked.stdout)}
+    assert [part for part, finding in found.items() if finding["verdict"] == "bad"] == []
+    assert "rootless" in found["user"]["found"]
+    assert "server's look" in found["memory limit"]["found"]
+    assert "not held" in found["cpu limit"]["found"]
+    assert checked.returncode == 0
 
 
 def test_what_is_missing_is_said() -> None:

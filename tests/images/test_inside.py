@@ -1,11 +1,14 @@
 """Paths of a root file system never lead out of it."""
 
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from codecove.images.inside import path_inside, run
+from tests.support.ordinary import OrdinaryUser, why_not
 
 
 @pytest.fixture
@@ -51,3 +54,34 @@ def test_what_a_program_prints_is_told_line_by_line_and_logged(tmp_path: Path) -
         run(["sh", "-c", "echo three; exit 3"], log, said.append)
     assert said == ["one", "two", "three"]
     assert log.read_text() == "one\ntwo\nthree\n"
+
+
+@pytest.mark.sandbox
+def test_what_runs_inside_has_devices_where_none_can_be_made(image: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="codecove-ordinary-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        if reason := why_not(directory, [Path(sys.executable), Path(__file__), image / "bin/sh"]):
+            pytest.skip(reason)
+        user = OrdinaryUser(directory / "user")
+        namespace = ["unshare", "--user", "--map-auto", "--map-root-user", "--mount"]
+        done = user.run([*namespace, sys.executable, "-c", _INSIDE, str(image)], environment={})
+    assert done.returncode == 0, done.stderr
+
+
+_INSIDE = """
+import subprocess, sys
+from pathlib import Path
+from codecove.images.inside import command_inside
+
+root = Path("root")
+for name in ("root", "changed/upper", "changed/work"):
+    Path(name).mkdir(parents=True)
+layers = f"userxattr,lowerdir={sys.argv[1]},upperdir=changed/upper,workdir=changed/work"
+subprocess.run(["mount", "-t", "overlay", "-o", layers, "layer", "root"], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "empty", "root/dev"], check=True)
+count = ["sh", "-c", "id -u; head -c 4 /dev/zero | wc -c"]
+said = subprocess.check_output(command_inside(root.absolute(), count))
+assert said.split() == [b"0", b"4"], said
+subprocess.run(command_inside(root.absolute(), ["setpriv", "--reuid=1000", "sh", "-c", "echo > /dev/null"]), check=True)
+"""

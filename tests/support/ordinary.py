@@ -35,7 +35,7 @@ class OrdinaryUser:
     def __init__(self, directory: Path, *, ids: bool = True) -> None:
         """Without `ids` the user has no subordinate ones."""
         self.home = directory / "home"
-        self.home.mkdir()
+        self.home.mkdir(parents=True)
         os.chown(self.home, USER_ID, USER_ID)
         self._files = directory / "etc"
         self._files.mkdir()
@@ -58,7 +58,7 @@ class OrdinaryUser:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 

@@ -138,7 +138,8 @@ class ProcessTrees:
 
     def existing(self) -> Sequence[ProcessTree]:
         """See `group.Groups`."""
-        trees = [ProcessTree(path) for path in sorted(self._sites.iterdir())]
+        places = sorted(self._sites.iterdir()) if self._sites.is_dir() else []
+        trees = [ProcessTree(path) for path in places]
         return [tree for tree in trees if tree.processes()]
 
     def remove(self) -> None:
