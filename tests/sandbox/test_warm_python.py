@@ -171,6 +171,14 @@ print(matplotlib.get_configdir(), matplotlib.get_backend(), matplotlib.matplotli
 }
 
 
+# The interpreter that waits is the same program everywhere. With the host's kernel below it the rest of this file holds
+# in `make test` too, and the whole comparison in `make soak`.
+under_gvisor = pytest.mark.parametrize(
+    "host", ["runsc", *(pytest.param(name, marks=pytest.mark.soak) for name in ("crun", "runc"))], indirect=True
+)
+
+
+@under_gvisor
 @pytest.mark.parametrize("name", SAME)
 async def test_a_program_finds_what_it_finds_in_a_new_interpreter(shell: Shell, name: str) -> None:
     new, warm = await both(shell, "-c", MENTION + SAME[name])
@@ -199,6 +207,7 @@ async def waits(shell: Shell) -> None:
         await asyncio.sleep(0.01)
 
 
+@under_gvisor
 @pytest.mark.parametrize("name", [name for name, code in SAME.items() if suits(["python3", "-c", code], {}, b"") == 1])
 async def test_a_program_finds_the_same_in_an_interpreter_that_has_only_waited(
     plain_shell: Shell, name: str, monkeypatch: pytest.MonkeyPatch
