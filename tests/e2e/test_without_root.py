@@ -207,6 +207,8 @@ def test_what_fills_the_disk_is_stopped_and_other_files_live_on(machine: Machine
     assert max(taken(site / "disk") for site in machine.sites()) < 2**31, "it wanted 8 GB"
     assert run(machine, container, "cat kept; echo more > more")["return_code"] != 0, "a full disk was written to"
     assert run(machine, container, "cat kept; rm -rf full*")["stdout"] == "kept\n"
+    with http(machine) as client:
+        client.put(f"/v1/containers/{container}/files/workspace/sent", content=b"sent").raise_for_status()
     assert run(machine, container, "echo more > more; cat kept more")["stdout"] == "kept\nmore\n"
 
 

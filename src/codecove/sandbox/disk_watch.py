@@ -97,11 +97,7 @@ class DiskWatch(Unwatched):
 
     async def begin(self) -> None:
         """See `Unwatched`."""
-        if self._killed_at is not None:
-            try:
-                await self._count()
-            except OSError as error:
-                raise ContainerUnavailable("its disk could not be looked at", detail=str(error)) from error
+        await self._look_again()
         most = Room(*(limit + max(limit, margin) for limit, margin in zip(self._limit, _MARGIN, strict=True)))
         if self._used.exceeds(most):
             raise ContainerUnavailable("its disk holds far more than it may: delete the container")
@@ -113,6 +109,7 @@ class DiskWatch(Unwatched):
 
     async def checked(self, path: str, data: AsyncIterable[bytes] | bytes) -> AsyncIterator[bytes]:
         """See `Unwatched`."""
+        await self._look_again()
         parts = guestfiles.parts(data)
         while self._killed_at is None:
             part = await anext(parts, None)
@@ -190,6 +187,14 @@ class DiskWatch(Unwatched):
         # Of a file system that makes inodes as they are needed the second says nothing: then it is counted in time.
         status = os.statvfs(self._directory)
         return Room(status.f_bavail * status.f_frsize, status.f_ffree)
+
+    async def _look_again(self) -> None:
+        """If it was full: something may have been deleted. Raises `ContainerUnavailable`."""
+        if self._killed_at is not None:
+            try:
+                await self._count()
+            except OSError as error:
+                raise ContainerUnavailable("its disk could not be looked at", detail=str(error)) from error
 
     async def _count(self) -> None:
         """How much there is. Raises `ContainerUnavailable`, `OSError`."""
