@@ -109,8 +109,10 @@ def test_ctrl_c_counts_also_where_its_exception_is_lost(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [["-m", "codecove.demo"], ["-m", "codecove.cli", "version"]], ids=["demo", "cove"])
 def test_ctrl_c_while_it_loads_prints_no_traceback(command: list[str]) -> None:
-    # Said by Python for each module that has been imported: these come in the middle of the others.
-    program = subprocess.Popen([sys.executable, "-X", "importtime", *command], stderr=subprocess.PIPE, text=True)
+    # Heeded also where what runs the tests was started in the background. Python says each module that has been
+    # imported: those looked for come in the middle of the others.
+    python = ["env", "--default-signal=INT", sys.executable, "-X", "importtime"]
+    program = subprocess.Popen([*python, *command], stderr=subprocess.PIPE, text=True)
     assert program.stderr is not None
     for line in program.stderr:
         if line.endswith((" anthropic._types\n", " typer.main\n")):
