@@ -129,6 +129,7 @@ def test_a_shell_knows_its_window_and_its_exit_code_is_the_commands(site: Site) 
         assert not someone.is_restored()
         someone.types("stty size; tty; pwd\r")
         assert "24 80" in someone.sees(r"/workspace\r\n")
+        someone.sees(r"\$ ")  # before its prompt bash reads the size and sets it again
         someone.resize(40, 100)
         someone.types("sleep 0.5; stty size\r")
         someone.sees(r"[\r\n]40 100\r")
