@@ -59,7 +59,6 @@ class Expected:
     sure: dict[str, str] = field(default_factory=dict)
     maybe: set[str] = field(default_factory=set)
     """Names of files whose writing was answered with an error."""
-    crashed: bool = False
 
 
 class Life:
